@@ -1,0 +1,264 @@
+"""Any timm model as a Network: pooled features, a linear head, hidden stages; and small-image variants by name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.errors import InputError, unknown
+from benchmark.schema import Scalar
+
+MAX_STAGES = 4
+Mix = Callable[[Tensor], Tensor]
+
+
+class Network(nn.Module):
+    """A timm model split where augmentation methods and probes need it; the model itself is not edited.
+
+    Attributes:
+        num_classes: K, outputs of the head.
+        num_features: D, pooled features before the head.
+        num_stages: hidden stages at which `features` can mix; at most 4, shallow to deep.
+    """
+
+    def __init__(self, model: nn.Module, num_classes: int, num_features: int) -> None:
+        super().__init__()
+        self.model = model
+        self.num_classes = num_classes
+        self.num_features = num_features
+        self._stages = _stage_modules(model)
+
+    @property
+    def num_stages(self) -> int:
+        """How many hidden stages there are."""
+        return len(self._stages)
+
+    def features(self, images: Tensor, stage: int | None = None, mix: Mix | None = None) -> Tensor:
+        """Pooled features before the head, (B, D) float32.
+
+        Args:
+            images: (B, C, H, W) float, normalised.
+            stage: hidden stage whose output is passed through `mix`, in [0, num_stages).
+            mix: from the stage's output to a tensor of its shape; the batch is its first dimension.
+        """
+        if stage is None or mix is None:
+            return self._pooled(images)
+        module = self.model.get_submodule(self._stages[stage])
+        hook = module.register_forward_hook(lambda _module, _inputs, output: mix(output))
+        try:
+            return self._pooled(images)
+        finally:
+            hook.remove()
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits of the head, (B, D) -> (B, K) float32."""
+        return cast(Tensor, self.head(features)).float()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits, (B, C, H, W) -> (B, K) float32."""
+        return self.classify(self.features(images))
+
+    @property
+    def head(self) -> nn.Module:
+        """The classifier module."""
+        return cast(nn.Module, cast(Any, self.model).get_classifier())
+
+    def _pooled(self, images: Tensor) -> Tensor:
+        model = cast(Any, self.model)
+        return cast(Tensor, model.forward_head(model.forward_features(images), pre_logits=True)).float()
+
+
+def _stage_modules(model: nn.Module) -> tuple[str, ...]:
+    """Names of up to four stages, from timm's own list of feature levels.
+
+    Families with resolutions (ResNet, ConvNeXt, Swin, MobileNet) give their last four levels, which leaves the
+    stem out; those of one resolution (ViT) give blocks at the quarters of their depth.
+    """
+    levels = [info["module"] for info in getattr(model, "feature_info", [])]
+    reductions = {info.get("reduction") for info in getattr(model, "feature_info", [])}
+    known = dict(model.named_modules())
+    levels = [name for name in levels if name in known]
+    if len(reductions) == 1 and len(levels) > MAX_STAGES:
+        return tuple(levels[len(levels) * quarter // MAX_STAGES - 1] for quarter in range(1, MAX_STAGES + 1))
+    return tuple(levels[-MAX_STAGES:])
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A named small-image backbone: a timm model, its arguments, and the stem it gets."""
+
+    title: str
+    timm_name: str
+    arguments: Mapping[str, Any]
+    stem: Callable[[nn.Module], None] | None = None
+    sized: bool = False  # takes img_size
+
+
+def _resnet_stem(model: nn.Module) -> None:
+    """3 x 3 stride-1 convolution, no max-pool: the CIFAR stem."""
+    net = cast(Any, model)
+    first = net.conv1 if isinstance(net.conv1, nn.Conv2d) else net.conv1[0]
+    width = net.bn1.num_features
+    net.conv1 = nn.Conv2d(first.in_channels, width, 3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+    net.maxpool = nn.Identity()
+
+
+def _mobilenet_stem(model: nn.Module) -> None:
+    """The stem at stride 1."""
+    cast(Any, model).conv_stem.stride = (1, 1)
+
+
+VARIANTS: Mapping[str, Variant] = MappingProxyType(
+    {
+        "resnet18-small": Variant(
+            "ResNet-18, 3x3 stride-1 stem, no max-pool", "resnet18", MappingProxyType({}), _resnet_stem
+        ),
+        "resnet18-thin": Variant(
+            "resnet18-small with widths 16-32-64-128; the CPU default",
+            "resnet18",
+            # A deep stem is asked for because only then does timm make its width a parameter; it is replaced.
+            MappingProxyType({"channels": (16, 32, 64, 128), "stem_type": "deep", "stem_width": 8}),
+            _resnet_stem,
+        ),
+        "resnet34-small": Variant(
+            "ResNet-34, 3x3 stride-1 stem, no max-pool", "resnet34", MappingProxyType({}), _resnet_stem
+        ),
+        "resnet50-small": Variant(
+            "ResNet-50, 3x3 stride-1 stem, no max-pool", "resnet50", MappingProxyType({}), _resnet_stem
+        ),
+        "convnext-atto-p1": Variant(
+            "ConvNeXt-Atto, patch 1 (for 8 to 16 px)", "convnext_atto", MappingProxyType({"patch_size": 1})
+        ),
+        "convnext-atto-p2": Variant(
+            "ConvNeXt-Atto, patch 2 (for 32 px)", "convnext_atto", MappingProxyType({"patch_size": 2})
+        ),
+        "vit-tiny-p2": Variant(
+            "ViT-Tiny, patch 2 (for 8 to 16 px)",
+            "vit_tiny_patch16_224",
+            MappingProxyType({"patch_size": 2}),
+            sized=True,
+        ),
+        "vit-tiny-p4": Variant(
+            "ViT-Tiny, patch 4 (for 28 to 64 px)",
+            "vit_tiny_patch16_224",
+            MappingProxyType({"patch_size": 4}),
+            sized=True,
+        ),
+        "swin-tiny-p2": Variant(
+            "Swin-Tiny, patch 2, window 4 (for 32 px)",
+            "swin_tiny_patch4_window7_224",
+            MappingProxyType({"patch_size": 2, "window_size": 4}),
+            sized=True,
+        ),
+        "mobilenetv3-small-s1": Variant(
+            "MobileNetV3-Small 0.5, stem at stride 1",
+            "mobilenetv3_small_050",
+            MappingProxyType({}),
+            _mobilenet_stem,
+        ),
+    }
+)
+
+
+@lru_cache(maxsize=1)
+def timm_names() -> frozenset[str]:
+    """Every model name timm can build."""
+    import timm
+
+    return frozenset(timm.list_models())
+
+
+def check(name: str) -> None:
+    """Raise InputError with the nearest name unless `name` is a variant or a timm model."""
+    if name not in VARIANTS and name not in timm_names():
+        raise unknown(
+            "backbone",
+            name,
+            [*VARIANTS, *timm_names()],
+            "See `c2f list backbones`; any timm model name works.",
+        )
+
+
+def build(
+    name: str, args: Mapping[str, Scalar], num_classes: int, channels: int, image_size: int, seed: int
+) -> Network:
+    """A freshly initialised network.
+
+    Args:
+        name: a key of VARIANTS or any timm model.
+        args: extra arguments of timm's constructor; `pretrained: true` loads timm's weights (and their labels).
+        num_classes: K coarse classes.
+        channels: C of the images.
+        image_size: edge of the images, pixels.
+        seed: of the weights; the global random state is left as it was.
+
+    Raises:
+        InputError: for an unknown name, arguments timm refuses, or a model that cannot take such images.
+    """
+    check(name)
+    variant = VARIANTS.get(name)
+    if variant and args.get("pretrained"):
+        raise InputError(f"{name}: no published weights for a changed stem; take the timm model itself")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model = _create(variant, name, args, num_classes, channels, image_size)
+            num_features = _probe(model, num_classes, channels, image_size)
+        except InputError:
+            raise
+        except Exception as error:
+            given = ", ".join(f"{k}={v}" for k, v in args.items())
+            first = str(error).strip().split("\n")[0]
+            raise InputError(
+                f"backbone {name}{f' ({given})' * bool(given)} cannot be built for {channels} x {image_size} x "
+                f"{image_size} images ({type(error).__name__}: {first}); choose another, see `c2f list backbones`"
+            ) from error
+    return Network(model, num_classes, num_features)
+
+
+def _create(
+    variant: Variant | None,
+    name: str,
+    args: Mapping[str, Scalar],
+    num_classes: int,
+    channels: int,
+    image_size: int,
+) -> nn.Module:
+    import timm
+
+    arguments: dict[str, Any] = {"num_classes": num_classes, "in_chans": channels}
+    if variant:
+        arguments |= variant.arguments
+        if variant.sized:
+            arguments["img_size"] = image_size
+    model: nn.Module = timm.create_model(variant.timm_name if variant else name, **(arguments | dict(args)))
+    if variant and variant.stem:
+        variant.stem(model)
+    return model
+
+
+def _probe(model: nn.Module, num_classes: int, channels: int, image_size: int) -> int:
+    """D, after checking on two blank images that features and head have the shapes the contract promises."""
+    network = Network(model.eval(), num_classes, 0)
+    with torch.no_grad():
+        features = network.features(torch.zeros(2, channels, image_size, image_size))
+        logits = network.classify(features)
+    if features.ndim != 2 or logits.shape != (2, num_classes):
+        raise ValueError(f"features {tuple(features.shape)}, logits {tuple(logits.shape)}")
+    model.train()
+    return features.shape[1]
+
+
+def initial_labels(name: str, args: Mapping[str, Scalar]) -> str:
+    """Labels the initial weights have seen: "none" from scratch, else the tag of timm's weights."""
+    if not args.get("pretrained"):
+        return "none"
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    return str(config.tag if config and config.tag else "unknown")

@@ -1,0 +1,190 @@
+"""What `c2f list` and `c2f show` print: the registry in words."""
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, get_args, get_type_hints
+
+from benchmark import registry
+from benchmark.errors import unknown
+
+Listing = tuple[Sequence[str], Sequence[Sequence[str]]]
+
+
+def listing(kind: str, datasets_dir: Path | None = None) -> Listing:
+    """Headings and lines of `c2f list KIND`.
+
+    Raises:
+        InputError: for a kind that is not listed.
+    """
+    if kind == "tasks":
+        return _tasks(datasets_dir)
+    if kind not in LISTINGS:
+        raise unknown("kind", kind, ["tasks", *LISTINGS], "See `c2f list --help`.")
+    return LISTINGS[kind]()
+
+
+def details(kind: str, name: str, datasets_dir: Path | None = None) -> str:
+    """The text of `c2f show KIND NAME`.
+
+    Raises:
+        InputError: for an unknown kind or name.
+    """
+    if kind == "task":
+        return _task(name, datasets_dir)
+    if kind not in DETAILS:
+        raise unknown("kind", kind, ["task", *DETAILS], "See `c2f show --help`.")
+    return DETAILS[kind](name)
+
+
+def _tasks(datasets_dir: Path | None) -> Listing:
+    lines = []
+    for name in registry.task_files(datasets_dir):
+        task = registry.task(name, datasets_dir)
+        shape = f"{len(task.coarse_classes)} → {len(task.fine_classes)}"
+        lines.append((name, shape, f"{task.hierarchy.image_size} px", task.hierarchy.title))
+    return ("task", "classes", "images", "title"), lines
+
+
+def _methods() -> Listing:
+    lines = [
+        (name, cls.title, str(cls.year), cls.family, f"{cls.cost:g}", cls.paper)
+        for name, cls in registry.methods().items()
+    ]
+    return ("method", "title", "year", "family", "cost", "paper"), lines
+
+
+def _backbones() -> Listing:
+    from benchmark.backbones import VARIANTS
+
+    lines = [(name, variant.title) for name, variant in VARIANTS.items()]
+    return ("backbone", "title"), [
+        *lines,
+        ("any timm name", "e.g. resnet18, convnext_atto, vit_tiny_patch16_224"),
+    ]
+
+
+def _suites() -> Listing:
+    lines = []
+    for name in registry.suite_files():
+        suite = registry.suite(name)
+        cells = len(suite.tasks) * len(suite.methods) * len(suite.backbones) * len(suite.seeds)
+        lines.append((name, str(cells), suite.recipe, suite.title))
+    return ("suite", "cells", "recipe", "title"), lines
+
+
+def _recipes() -> Listing:
+    recipes = [registry.recipe(name) for name in registry.recipe_files()]
+    lines = [(r.name, str(r.epochs), str(r.batch_size), f"{r.optimizer} {r.lr:g}", r.title) for r in recipes]
+    return ("recipe", "epochs", "batch", "optimiser", "title"), lines
+
+
+def _metrics() -> Listing:
+    lines = [
+        (name, f"[{about['low']:g}, {about['high']:g}]", about["meaning"]) for name, about in registry.metrics().items()
+    ]
+    return ("metric", "range", "meaning"), lines
+
+
+def _task(name: str, datasets_dir: Path | None) -> str:
+    task = registry.task(name, datasets_dir)
+    tree = task.hierarchy
+    lines = [f"{task.name}: {tree.title}", ""]
+    lines += _pairs(
+        kind=task.kind,
+        source=tree.source,
+        images=f"{tree.image_size} px",
+        levels=" > ".join(tree.levels),
+        coarse=f"{task.coarse_level}, {len(task.coarse_classes)} classes",
+        fine=f"{task.fine_level}, {len(task.fine_classes)} classes",
+        version=tree.version,
+        digest=tree.digest,
+        licence=tree.licence,
+    )
+    for label, coarse in enumerate(task.coarse_classes):
+        fine = [name for name, of in zip(task.fine_classes, task.fine_to_coarse, strict=True) if of == label]
+        lines.append(f"  {coarse}: {', '.join(_readable(name, tree.names) for name in fine)}")
+    if tree.ignore:
+        lines.append(f"  left out: {', '.join(tree.ignore)}")
+    lines += ["", *tree.provenance.splitlines(), *(f"note: {warning}" for warning in tree.warnings)]
+    return "\n".join(lines).rstrip()
+
+
+def _readable(name: str, names: Mapping[str, str]) -> str:
+    return f"{name} ({names[name]})" if name in names else name
+
+
+def _method(name: str) -> str:
+    cls = type(registry.method(name, {}))
+    lines = [f"{name}: {cls.title} ({cls.paper})", "", inspect.getdoc(cls) or "", ""]
+    lines += _pairs(family=cls.family, cost=f"{cls.cost:g} x the baseline's passes")
+    return "\n".join([*lines, "", "parameters:", *_fields(cls, f"--set method.{name}.")])
+
+
+def _backbone(name: str) -> str:
+    from benchmark import backbones
+
+    backbones.check(name)
+    variant = backbones.VARIANTS.get(name)
+    if variant is None:
+        return f"{name}: timm's model, with timm's stem (see timm for its arguments)"
+    arguments = {key: value for key, value in variant.arguments.items()}
+    return f"{name}: {variant.title}\n  timm model: {variant.timm_name}\n  arguments: {json.dumps(arguments)}"
+
+
+def _suite(name: str) -> str:
+    suite = registry.suite(name)
+    return "\n".join([f"{name}: {suite.title}", "", *_pairs(**suite.model_dump(exclude={"name", "title"}))])
+
+
+def _recipe(name: str) -> str:
+    recipe = registry.recipe(name)
+    lines = [f"{name}: {recipe.title}", "", *_pairs(**recipe.hyperparameters), ""]
+    return "\n".join([*lines, "fields:", *_fields(type(recipe), "--set recipe.")])
+
+
+def _metric(name: str) -> str:
+    if name not in registry.metrics():
+        raise unknown("metric", name, registry.metrics(), "See `c2f list metrics`.")
+    about = registry.metrics()[name]
+    return f"{name}: {about['title']}, in [{about['low']:g}, {about['high']:g}]\n  {about['meaning']}"
+
+
+def _fields(cls: type[Any], prefix: str) -> Iterable[str]:
+    hints = get_type_hints(cls, include_extras=True)
+    for field in dataclasses.fields(cls):
+        if field.name in ("name", "title"):
+            continue
+        default = "required" if field.default is dataclasses.MISSING else f"default {_default(field.default)}"
+        info = next((arg for arg in get_args(hints[field.name])[1:] if hasattr(arg, "description")), None)
+        limits = [str(m) for m in info.metadata] if info else []
+        choices = get_args(get_args(hints[field.name])[0]) if info else ()
+        allowed = ", ".join([*map(str, choices), *limits])
+        yield f"  {prefix}{field.name}  {default}{f'; {allowed}' if allowed else ''}"
+        if info:
+            yield f"      {info.description}"
+
+
+def _default(value: Any) -> str:
+    return str(getattr(value, "default", value))
+
+
+def _pairs(**values: object) -> list[str]:
+    return [f"  {key}: {value}" for key, value in values.items()]
+
+
+LISTINGS: Mapping[str, Callable[[], Listing]] = MappingProxyType(
+    {
+        "methods": _methods,
+        "backbones": _backbones,
+        "suites": _suites,
+        "recipes": _recipes,
+        "metrics": _metrics,
+    }
+)
+DETAILS: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {"method": _method, "backbone": _backbone, "suite": _suite, "recipe": _recipe, "metric": _metric}
+)

@@ -1,0 +1,98 @@
+"""What a run shows: two progress bars on a terminal, plain lines elsewhere, nothing if asked to be quiet."""
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table as RichTable
+
+from benchmark.report.table import Table
+from benchmark.schema import Cell
+
+
+def describe(cell: Cell) -> str:
+    """A cell in a few words."""
+    return f"{cell.task.name} {cell.method} {cell.backbone} seed {cell.seed}"
+
+
+class SweepDisplay:
+    """Progress of a sweep: one bar over cells, one over the images of the cell with its last epoch's figures."""
+
+    def __init__(self, console: Console, cells: int, quiet: bool) -> None:
+        self.console, self.cells, self.quiet = console, cells, quiet
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+        )
+        self.over_cells = self.bars.add_task("cells", total=cells, note="")
+        self.over_images = self.bars.add_task("images", total=None, note="")
+        self.finished = 0
+
+    def __enter__(self) -> "SweepDisplay":
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bars.stop()
+
+    def cell_started(self, cell: Cell) -> "SweepDisplay":
+        """Name the cell on its bar."""
+        self.bars.reset(self.over_images, description=f"{cell.method} seed {cell.seed}", note="", total=None)
+        self.bars.update(self.over_cells, note=cell.task.name)
+        return self
+
+    def cell_finished(self, cell: Cell, seconds: float, problem: str) -> None:
+        """Advance; off a terminal, one line per cell."""
+        self.finished += 1
+        self.bars.advance(self.over_cells)
+        if problem:
+            self.console.print(f"[red]failed[/] {describe(cell)}: {problem}", markup=True, highlight=False)
+        elif not self.quiet and not self.console.is_terminal:
+            self.console.print(f"{self.finished}/{self.cells} {describe(cell)}: {seconds:.1f} s", highlight=False)
+
+    def begin(self, images: int) -> None:
+        """Training of the cell starts."""
+        self.bars.reset(self.over_images, total=images)
+
+    def step(self, images: int) -> None:
+        """A batch is done."""
+        self.bars.advance(self.over_images, images)
+
+    def epoch(self, record: Mapping[str, float], epochs: int) -> None:
+        """Show the epoch's loss, coarse validation accuracy and speed."""
+        note = (
+            f"epoch {record['epoch'] + 1:.0f}/{epochs} loss {record['loss']:.3f} "
+            f"coarse {record['val_acc']:.3f} {record['images_per_second']:.0f} img/s"
+        )
+        self.bars.update(self.over_images, note=note)
+
+
+def show_table(console: Console, table: Table) -> None:
+    """Print a table of results."""
+    drawn = RichTable(title=table.title, box=None, padding=(0, 1), title_justify="left", header_style="bold")
+    drawn.add_column("method", no_wrap=True)
+    for heading in table.lines.columns:
+        drawn.add_column(str(heading), justify="right", no_wrap=False)
+    for label, line in table.lines.iterrows():
+        drawn.add_row(str(label), *map(str, line))
+    console.print(drawn)
+    for failure in table.failures:
+        console.print(f"failed: {failure}", style="red", markup=False)
+    console.print()

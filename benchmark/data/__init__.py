@@ -1,0 +1,5 @@
+"""Where pixels come from: one module per source family, the decoded cache, splits, and the image policy."""
+
+from benchmark.data.loading import Decoded, coarsen, decode, load
+
+__all__ = ["Decoded", "coarsen", "decode", "load"]

@@ -1,0 +1,283 @@
+"""The training loop; the only one. It sees coarse labels, never a fine one, never test, and keeps the last epoch."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor, nn
+
+from benchmark.backbones import Network
+from benchmark.data import policy
+from benchmark.methods.base import Method, Progress
+from benchmark.schema import CoarseSplit, Recipe
+
+MONITORED = 2000  # images of train and of val whose coarse accuracy is measured after every epoch
+EVAL_BATCH = 500
+
+
+class Monitor(Protocol):
+    """Something that watches training, e.g. a progress bar."""
+
+    def begin(self, images: int) -> None:
+        """Training starts; so many images will be seen over all epochs."""
+
+    def step(self, images: int) -> None:
+        """A batch of so many images is done."""
+
+    def epoch(self, record: Mapping[str, float], epochs: int) -> None:
+        """An epoch is done; the record is its line of history.csv."""
+
+
+class Silent:
+    """A monitor that does nothing."""
+
+    def begin(self, images: int) -> None:
+        """Ignore."""
+
+    def step(self, images: int) -> None:
+        """Ignore."""
+
+    def epoch(self, record: Mapping[str, float], epochs: int) -> None:
+        """Ignore."""
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The generators of one training run."""
+
+    order: Generator  # batches; equal for all methods
+    policy: Generator  # crops and flips; equal for all methods
+    mix: Generator  # the method's own
+    dropout: int  # seed of torch's global generator, for backbones with dropout or stochastic depth
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What one optimiser step needs, all on one device."""
+
+    network: Network
+    method: Method
+    recipe: Recipe
+    train: CoarseSplit
+    mean: Tensor  # (1, C, 1, 1)
+    std: Tensor
+    device: torch.device
+    autocast: torch.dtype | None  # None: fp32
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    streams: Streams
+
+
+def pretrain(
+    network: Network,
+    method: Method,
+    recipe: Recipe,
+    splits: tuple[CoarseSplit, CoarseSplit],
+    streams: Streams,
+    device: torch.device,
+    monitor: Monitor,
+) -> list[dict[str, float]]:
+    """Train a network in place.
+
+    Args:
+        network: freshly initialised.
+        method: gives the loss.
+        recipe: hyper-parameters.
+        splits: train and val.
+        streams: all randomness.
+        device: where to train.
+        monitor: told of every step and epoch.
+
+    Returns:
+        One record per epoch, HISTORY_COLUMNS and the method's diagnostics: `train_acc` and `val_acc` are coarse
+        accuracies on clean images of fixed subsets of at most MONITORED images, in evaluation mode; `loss` is the
+        mean training loss of the method.
+
+    Raises:
+        FloatingPointError: if the loss of an epoch is not finite.
+    """
+    trainer = prepare(network, method, recipe, splits[0], streams, device)
+    train_subset, val_subset = (_subset(_to(split, device), MONITORED) for split in splits)
+    history: list[dict[str, float]] = []
+    train_acc = 0.0
+    per_epoch = steps_per_epoch(len(splits[0].labels), recipe) * min(recipe.batch_size, len(splits[0].labels))
+    monitor.begin(recipe.epochs * per_epoch)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(streams.dropout)
+        for epoch in range(recipe.epochs):
+            progress = Progress(epoch, epoch / recipe.epochs, train_acc)
+            lr = trainer.optimizer.param_groups[0]["lr"]
+            started = time.perf_counter()
+            loss, images = _epoch(trainer, progress, monitor)
+            seconds = time.perf_counter() - started
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"loss became {loss} in epoch {epoch}; lower recipe.lr")
+            train_acc = accuracy(trainer, train_subset)
+            record = {
+                "epoch": epoch,
+                "lr": lr,
+                "loss": loss,
+                "train_acc": train_acc,
+                "val_acc": accuracy(trainer, val_subset),
+                "epoch_seconds": seconds,
+                "images_per_second": images / seconds,
+                **method.diagnostics(progress),
+            }
+            history.append(record)
+            monitor.epoch(record, recipe.epochs)
+    return history
+
+
+def prepare(
+    network: Network,
+    method: Method,
+    recipe: Recipe,
+    train: CoarseSplit,
+    streams: Streams,
+    device: torch.device,
+) -> Trainer:
+    """Move everything to the device and make optimiser and schedule."""
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean, std = policy.channel_statistics(train.images)
+    optimizer = _optimizer(network, recipe)
+    steps = steps_per_epoch(len(train.labels), recipe)
+    return Trainer(
+        network=network,
+        method=method,
+        recipe=recipe,
+        train=_to(train, device),
+        mean=mean.to(device),
+        std=std.to(device),
+        device=device,
+        autocast=autocast_dtype(recipe.precision, device),
+        optimizer=optimizer,
+        scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, _learning_rate(recipe, steps)),
+        streams=streams,
+    )
+
+
+def train_step(trainer: Trainer, index: Tensor, progress: Progress) -> Tensor:
+    """One optimiser step on the images at `index`; returns the detached loss without waiting for the device."""
+    train, recipe = trainer.train, trainer.recipe
+    images = policy.augment(train.images[index], recipe.policy, trainer.streams.policy)
+    images = policy.normalise(images, trainer.mean, trainer.std)
+    with torch.autocast(trainer.device.type, trainer.autocast, enabled=trainer.autocast is not None):
+        loss = trainer.method.loss(trainer.network, images, train.labels[index], progress, trainer.streams.mix)
+    loss.backward()
+    trainer.optimizer.step()
+    trainer.scheduler.step()
+    trainer.optimizer.zero_grad(set_to_none=True)
+    return loss.detach()
+
+
+def batches(trainer: Trainer) -> Iterator[Tensor]:
+    """Index tensors of one epoch in random order.
+
+    Batches are full: up to batch_size - 1 images, others each epoch, sit an epoch out, so that no step sees a
+    handful of images. A set smaller than one batch is one batch.
+    """
+    count, size = len(trainer.train.labels), trainer.recipe.batch_size
+    order = torch.randperm(count, generator=trainer.streams.order).to(trainer.device)
+    yield from order[: steps_per_epoch(count, trainer.recipe) * size].split(size)
+
+
+def steps_per_epoch(count: int, recipe: Recipe) -> int:
+    """Optimiser steps per epoch of `count` images."""
+    return max(count // recipe.batch_size, 1)
+
+
+def accuracy(trainer: Trainer, split: CoarseSplit) -> float:
+    """Coarse accuracy on clean images in evaluation mode and the recipe's precision, in [0, 1]."""
+    network = trainer.network
+    with torch.autocast(trainer.device.type, trainer.autocast, enabled=trainer.autocast is not None):
+        logits = forward_in_batches(network, network.forward, split.images, trainer.mean, trainer.std)
+    return float((logits.argmax(dim=1) == split.labels).double().mean())
+
+
+@torch.inference_mode()
+def forward_in_batches(
+    network: Network, forward: Callable[[Tensor], Tensor], images: Tensor, mean: Tensor, std: Tensor
+) -> Tensor:
+    """`forward` over clean uint8 images (N, C, H, W), batch by batch in evaluation mode on the device of `mean`.
+
+    Leaves the network in the mode it found.
+    """
+    was_training = network.training
+    network.eval()
+    try:
+        return torch.cat(
+            [
+                forward(policy.normalise(batch.to(mean.device, non_blocking=True), mean, std))
+                for batch in images.split(EVAL_BATCH)
+            ]
+        )
+    finally:
+        network.train(was_training)
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """bf16 or None for fp32; `auto` is bf16 where the hardware computes in it rather than emulates it."""
+    if precision == "auto":
+        precision = "bf16" if _has_bf16(device) else "fp32"
+    return torch.bfloat16 if precision == "bf16" else None
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _epoch(trainer: Trainer, progress: Progress, monitor: Monitor) -> tuple[float, int]:
+    """Mean loss and number of images of one epoch."""
+    trainer.network.train()
+    total, images, steps = torch.zeros((), device=trainer.device), 0, 0
+    count = steps_per_epoch(len(trainer.train.labels), trainer.recipe)
+    for index in batches(trainer):
+        here = Progress(progress.epoch, (progress.epoch + steps / count) / trainer.recipe.epochs, progress.train_acc)
+        total += train_step(trainer, index, here)
+        images, steps = images + len(index), steps + 1
+        monitor.step(len(index))
+    return float(total) / steps, images
+
+
+def _to(split: CoarseSplit, device: torch.device) -> CoarseSplit:
+    return CoarseSplit(split.images.to(device), split.labels.to(device))
+
+
+def _subset(split: CoarseSplit, most: int) -> CoarseSplit:
+    """At most `most` images, evenly spaced, so that every class of a sorted set is met."""
+    if len(split.labels) <= most:
+        return split
+    index = torch.linspace(0, len(split.labels) - 1, most, device=split.labels.device).long()
+    return CoarseSplit(split.images[index], split.labels[index])
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Weight decay on weights only: norms, biases and what timm's model asks to be spared get none."""
+    from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
+
+    spared: set[str] = getattr(getattr(network, "model", network), "no_weight_decay", set)()
+    groups = param_groups_weight_decay(
+        network, recipe.weight_decay, no_weight_decay_list=[f"model.{name}" for name in spared]
+    )
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True)
+
+
+def _learning_rate(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
+    """Share of the peak learning rate at a step: linear warm-up, then half a cosine to zero, or constant."""
+    warmup, total = recipe.warmup_epochs * steps_per_epoch, recipe.epochs * steps_per_epoch
+
+    def share(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        if recipe.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+
+    return share

@@ -1,0 +1,1 @@
+"""Read-outs of fine labels from frozen features: pure functions from (bank, queries) to predictions."""

@@ -1,0 +1,195 @@
+"""Names -> tasks, methods, backbones, suites, recipes and metrics; read-only views, built on first use."""
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from benchmark import documents, hierarchy
+from benchmark.errors import InputError, unknown
+from benchmark.schema import NAME_PATTERN, Hierarchy, Recipe, Scalar, Scores, Task
+
+if TYPE_CHECKING:
+    from benchmark.methods.base import Method
+
+PACKAGE = Path(__file__).parent
+T = TypeVar("T")
+
+
+class Suite(BaseModel):
+    """A named grid: every task x method x backbone x seed, trained by one recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    title: str
+    tasks: list[str]
+    methods: list[str | dict[str, dict[str, Scalar]]]  # a name, or {name: {parameter: value}}
+    backbones: list[str]
+    recipe: str
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+def hierarchy_folder() -> Path:
+    """datasets/ of the checkout, or its copy inside an installed package."""
+    packed = PACKAGE / "hierarchies"
+    return packed if packed.is_dir() else PACKAGE.parent / "datasets"
+
+
+def task(name: str, extra: Path | None = None) -> Task:
+    """The task `HIERARCHY`, or `HIERARCHY@COARSE:FINE` for two other levels of it.
+
+    Args:
+        name: as above.
+        extra: a further folder of hierarchy files; it may not redefine a shipped name.
+
+    Raises:
+        InputError: for an unknown name or level, or a file that is not a valid hierarchy.
+    """
+    stem, _, levels = name.partition("@")
+    path = _look_up("task", stem, task_files(extra), "See `c2f list tasks`.")
+    tree = hierarchy.load(path)
+    coarse, fine = _levels(tree, levels) if levels else (tree.coarse, tree.fine)
+    found = Task(name, "coarse-to-fine", tree, coarse, fine)
+    num_coarse, num_fine = len(found.coarse_classes), len(found.fine_classes)
+    if num_coarse < 2 or num_fine <= num_coarse:
+        raise InputError(
+            f"{path}: {coarse!r} has {num_coarse} classes and {fine!r} {num_fine}; coarse-to-fine transfer needs "
+            "two coarse classes, and one of them with two fine classes or more"
+        )
+    return found
+
+
+def task_files(extra: Path | None = None) -> Mapping[str, Path]:
+    """Hierarchy files by name: the shipped ones, then those of `extra`."""
+    shipped = _yaml_files(hierarchy_folder())
+    if extra is None:
+        return shipped
+    if not extra.is_dir():
+        raise InputError(f"--datasets-dir {extra}: no such folder; name one that holds hierarchy YAMLs")
+    own = _yaml_files(extra)
+    both = sorted(set(shipped) & set(own))
+    if both and extra.resolve() != hierarchy_folder().resolve():
+        raise InputError(f"{own[both[0]]}: the name {both[0]!r} is taken by a shipped task; rename the file")
+    return MappingProxyType({**shipped, **own})
+
+
+def _levels(tree: Hierarchy, pair: str) -> tuple[str, str]:
+    coarse, _, fine = pair.partition(":")
+    names = tree.levels
+    if coarse not in names or fine not in names or names.index(coarse) >= names.index(fine):
+        raise InputError(
+            f"task {tree.name}@{pair}: expected COARSE:FINE out of {' > '.join(names)}; "
+            f"write e.g. {tree.name}@{names[0]}:{names[-1]}"
+        )
+    return coarse, fine
+
+
+@lru_cache(maxsize=1)
+def methods() -> Mapping[str, "type[Method]"]:
+    """Method classes by file name; every file of benchmark/methods/ but `base` holds exactly one."""
+    import benchmark.methods
+    from benchmark.methods.base import Method
+
+    found = {}
+    for info in sorted(pkgutil.iter_modules(benchmark.methods.__path__), key=lambda info: info.name):
+        if info.name == "base":
+            continue
+        module = importlib.import_module(f"benchmark.methods.{info.name}")
+        classes = [
+            cls
+            for _, cls in inspect.getmembers(module, inspect.isclass)
+            if issubclass(cls, Method) and cls.__module__ == module.__name__
+        ]
+        if len(classes) != 1:
+            raise InputError(f"{module.__file__}: expected one Method subclass, found {len(classes)}")
+        found[info.name] = classes[0]
+    return MappingProxyType(found)
+
+
+def method(name: str, params: Mapping[str, Any]) -> "Method":
+    """A method with its parameters checked.
+
+    Raises:
+        InputError: for an unknown name, an unknown parameter, or a value out of range.
+    """
+    cls = _look_up("method", name, methods(), "See `c2f list methods`.")
+    known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for given in params:
+        if given not in known:
+            raise unknown(f"parameter of {name}", given, known, f"See `c2f show method {name}`.")
+    return validate(cls, params, f"method.{name}")
+
+
+def recipe(name: str, changes: Mapping[str, Any] = MappingProxyType({})) -> Recipe:
+    """A recipe, with some of its fields changed; a changed one carries a `+` after its name."""
+    path = _look_up("recipe", name, recipe_files(), "See `c2f list recipes`.")
+    document = documents.read(path)
+    stored = document.parse(Recipe, {"name": name, **document.data})
+    fields = set(stored.hyperparameters)
+    for given in changes:
+        if given not in fields:
+            raise unknown("recipe field", given, fields, f"See `c2f show recipe {name}`.")
+    changed = {**stored.hyperparameters, **changes}
+    if changed == stored.hyperparameters:
+        return stored
+    return validate(Recipe, {"name": f"{name}+", "title": stored.title, **changed}, "recipe")
+
+
+def recipe_files() -> Mapping[str, Path]:
+    """Recipe files by name."""
+    return _yaml_files(PACKAGE / "recipes")
+
+
+def suite(name: str) -> Suite:
+    """A named grid."""
+    path = _look_up("suite", name, suite_files(), "See `c2f list suites`.")
+    document = documents.read(path)
+    return document.parse(Suite, {"name": name, **document.data})
+
+
+def suite_files() -> Mapping[str, Path]:
+    """Suite files by name."""
+    return _yaml_files(PACKAGE / "suites")
+
+
+@lru_cache(maxsize=1)
+def metrics() -> Mapping[str, Mapping[str, Any]]:
+    """Score columns with title, range and meaning."""
+    return MappingProxyType({field.name: field.metadata for field in dataclasses.fields(Scores)})
+
+
+def validate(model: type[T], values: Mapping[str, Any], where: str) -> T:
+    """An instance of a validated dataclass.
+
+    Raises:
+        InputError: naming each value that does not fit, its limits and what was given.
+    """
+    try:
+        return TypeAdapter(model).validate_python(dict(values))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join([where, *map(str, e['loc'])])}: {e['msg']}, got {e['input']!r}" for e in error.errors()
+        )
+        raise InputError(f"{problems}. Change the value") from None
+
+
+def _yaml_files(folder: Path) -> Mapping[str, Path]:
+    files = sorted(folder.glob("*.yaml"))
+    for path in files:
+        if not NAME_PATTERN.fullmatch(path.stem):
+            raise InputError(f"{path}: file names must match {NAME_PATTERN.pattern}; rename it")
+    return MappingProxyType({path.stem: path for path in files})
+
+
+def _look_up(kind: str, name: str, known: Mapping[str, T], remedy: str) -> T:
+    if name not in known:
+        raise unknown(kind, name, known, remedy)
+    return known[name]

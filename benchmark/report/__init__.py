@@ -1,0 +1,1 @@
+"""Tables from rows; sees tables only, never torch."""

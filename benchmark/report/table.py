@@ -1,0 +1,139 @@
+"""Rows -> tables of mean and standard deviation over seeds, one per comparable group of cells."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from benchmark.errors import InputError
+from benchmark.schema import RESULT_COLUMNS
+
+TRANSFER = ("coarse_acc", "fine_linear_acc", "fine_linear_within_acc", "fine_knn_acc", "fine_ncm_acc")
+COLLAPSE = ("subclass_separability", "alignment_coarse", "uniformity", "rankme", "margin_cv")
+HEADINGS = {
+    "coarse_acc": "coarse %",
+    "fine_linear_acc": "fine linear %",
+    "fine_linear_within_acc": "within superclass %",
+    "fine_knn_acc": "fine k-NN %",
+    "fine_ncm_acc": "fine NCM %",
+    "subclass_separability": "subclass separability",
+    "alignment_coarse": "alignment coarse",
+    "uniformity": "uniformity",
+    "rankme": "RankMe",
+    "margin_cv": "margin CV",
+}
+FOOT = (
+    "Test split. Mean ± standard deviation over seeds; methods share initial weights, batches and crops per seed. "
+    "Nothing is ranked: differences within the ± are not findings."
+)
+
+# Rows are comparable only if all of these agree.
+GROUP = (
+    "task",
+    "hierarchy_version",
+    "hierarchy_digest",
+    "data_digest",
+    "backbone",
+    "backbone_args",
+    "recipe",
+    "recipe_params",
+    "metric_version",
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A comparison: one line per method."""
+
+    title: str
+    lines: pd.DataFrame  # strings, indexed by method
+    failures: tuple[str, ...]  # "method, seed: reason"
+
+
+def read(path: Path) -> pd.DataFrame:
+    """results.csv as a frame; text columns stay text.
+
+    Raises:
+        InputError: if the file is missing or has other columns.
+    """
+    file = path / "results.csv" if path.is_dir() else path
+    text = {name: str for name in ("key", "task", "method", "reason", "hierarchy_digest", "data_digest")}
+    try:
+        frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: no results to read ({error}); name a results folder") from None
+    missing = sorted(set(RESULT_COLUMNS) - set(frame.columns))
+    if missing:
+        raise InputError(f"{file}: columns {missing[:3]} missing; it was made by another version, run again")
+    return frame
+
+
+def tables(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Table]:
+    """One table for each group of comparable rows, methods in alphabetical order with the baseline first.
+
+    Args:
+        frame: rows with RESULT_COLUMNS.
+        columns: score columns to show.
+    """
+    frame = frame.assign(label=_labels(frame))
+    for _, group in frame.groupby(list(GROUP), sort=True, dropna=False):
+        first = group.iloc[0]
+        lines = {label: _line(rows, columns) for label, rows in group.groupby("label")}
+        order = sorted(lines, key=lambda label: (label != "baseline", label))
+        shown = pd.DataFrame.from_dict({label: lines[label] for label in order}, orient="index")
+        failed = group[group["status"] == "failed"]
+        yield Table(
+            title=f"{first['task']} · {first['backbone']} · recipe {first['recipe']}",
+            lines=shown,
+            failures=tuple(f"{r.label}, seed {r.seed}: {r.reason}" for r in failed.itertuples()),
+        )
+
+
+def markdown(frame: pd.DataFrame, columns: Sequence[str] = (*TRANSFER, *COLLAPSE)) -> str:
+    """All tables in Markdown, with the foot that says what the figures are."""
+    blocks = []
+    for table in tables(frame, columns):
+        lines = table.lines.rename_axis("method").reset_index()
+        body = lines.to_markdown(index=False, disable_numparse=True)
+        failures = "".join(f"\n- failed: {failure}" for failure in table.failures)
+        blocks.append(f"**{table.title}**\n\n{body}\n{failures}")
+    return "\n\n".join([*blocks, FOOT]) + "\n"
+
+
+def _line(rows: pd.DataFrame, columns: Iterable[str]) -> dict[str, str]:
+    sound = rows[rows["status"] == "ok"]
+    failed = len(rows) - len(sound)
+    seeds = str(len(sound)) + (f" ({failed} failed)" if failed else "")
+    return {"seeds": seeds, **{HEADINGS[name]: _spread(sound[name], name) for name in columns}}
+
+
+def _spread(values: pd.Series, name: str) -> str:
+    """`mean±std` with as many decimals as the mean deserves; accuracies in per cent."""
+    figures = pd.to_numeric(values, errors="coerce").dropna()
+    if figures.empty:
+        return "—"
+    figures = figures * 100 if name.endswith("_acc") else figures
+    mean, std = figures.mean(), figures.std()
+    size = abs(mean)
+    decimals = 1 if size >= 10 or name.endswith("_acc") else 2 if size >= 0.1 else 3
+    spread = "" if math.isnan(std) else f"±{std:.{decimals}f}"
+    return f"{mean:.{decimals}f}{spread}"
+
+
+def _labels(frame: pd.DataFrame) -> pd.Series:
+    """Method names; where a method occurs with several parameters, those that differ are added."""
+    labels = pd.Series(frame["method"], copy=True)
+    for method, rows in frame.groupby("method"):
+        params = rows["method_params"].map(json.loads)
+        names = sorted({name for given in params for name in given})
+        varied = [name for name in names if len({str(given.get(name)) for given in params}) > 1]
+        if varied:
+            labels[rows.index] = params.map(
+                lambda given, method=method, varied=varied: (
+                    f"{method} ({', '.join(f'{name}={given[name]}' for name in varied)})"
+                )
+            )
+    return labels

@@ -1,0 +1,54 @@
+"""Streams of randomness: (cell, purpose) -> torch.Generator, by SHA-256 of names.
+
+`init`, `order`, `policy` and `probe` hash what all methods of a comparison share, so methods are compared in
+pairs on equal initial weights, batches and crops. `mix` hashes the method too. Adding a purpose never moves
+another. Every generator lives on the CPU: the same draws on any device, and no synchronisation with a GPU.
+"""
+
+import hashlib
+import json
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+
+from benchmark.schema import Cell
+
+Purpose = Literal["init", "order", "policy", "probe", "dropout", "mix"]
+
+
+def seed(cell: Cell, purpose: Purpose) -> int:
+    """63-bit seed of a stream."""
+    identity = cell.identity if purpose == "mix" else cell.shared_identity
+    text = json.dumps([identity, purpose], sort_keys=True)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def stream(cell: Cell, purpose: Purpose) -> Generator:
+    """A fresh generator at the start of a stream."""
+    return torch.Generator().manual_seed(seed(cell, purpose))
+
+
+def beta(alpha: float, rng: Generator) -> float:
+    """One draw from Beta(alpha, alpha), alpha >= 0.01.
+
+    `torch.distributions.Beta` takes no generator, so two Gamma draws are divided; the call underneath is
+    private to torch, hence this function alone makes it.
+
+    Raises:
+        ValueError: for an alpha so small that both Gammas underflow.
+    """
+    if alpha < 0.01:
+        raise ValueError(f"alpha must be at least 0.01, got {alpha}")
+    gammas = torch._standard_gamma(torch.full((2,), alpha, dtype=torch.float64), generator=rng)
+    return float(gammas[0] / gammas.sum())
+
+
+def permutation(size: int, rng: Generator, device: torch.device) -> Tensor:
+    """A random permutation of range(size) on a device, (size,) int64."""
+    return torch.randperm(size, generator=rng).to(device, non_blocking=True)
+
+
+def uniform(rng: Generator) -> float:
+    """One draw from [0, 1)."""
+    return float(torch.rand((), generator=rng, dtype=torch.float64))

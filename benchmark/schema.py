@@ -1,0 +1,422 @@
+"""The frozen types that every other module speaks, and the columns that follow from them.
+
+Shape letters, the same in the whole package: N images, C channels, H height, W width, D feature
+dimensions, K coarse classes, F fine classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as validated
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA_VERSION = 1  # of the files under results/<suite>/; raised when a stored row changes its meaning
+METRIC_VERSION = 1  # of the scores; raised when any definition below changes, so that old cells run again
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")  # only such names ever become paths
+
+Kind = Literal["coarse-to-fine", "long-tailed", "subpopulation-shift"]
+Scalar = bool | int | float | str
+
+
+def digest(value: object, length: int = 16) -> str:
+    """SHA-256 of the canonical JSON of a value, as the first `length` hex digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """A checked tree of class names over the classes of one data source.
+
+    Attributes:
+        name: equals the stem of its file.
+        version: raised by hand when any class moves.
+        title: one line for people.
+        source: `family/name` of the images, e.g. `torchvision/CIFAR100`.
+        image_size: edge of the decoded images, pixels.
+        levels: names of the levels, coarsest first; at least two.
+        paths: for each leaf class its names from the coarsest level to the leaf, len(levels) each.
+        coarse: level whose labels pretraining sees unless a task says otherwise.
+        fine: level that is evaluated unless a task says otherwise.
+        ignore: classes of the source left out on purpose.
+        names: readable names of leaf classes where the join key is an id.
+        provenance: where the grouping comes from, and why.
+        licence: of the images, or "unknown".
+        warnings: what is legal but worth knowing, e.g. superclasses of one class.
+    """
+
+    name: str
+    version: int
+    title: str
+    source: str
+    image_size: int
+    levels: tuple[str, ...]
+    paths: tuple[tuple[str, ...], ...]
+    coarse: str
+    fine: str
+    ignore: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict, hash=False)
+    provenance: str = ""
+    licence: str = "unknown"
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """Class names as the data source spells them, in file order."""
+        return tuple(path[-1] for path in self.paths)
+
+    def classes(self, level: str) -> tuple[str, ...]:
+        """Class names of a level, in order of first appearance; the position is the label."""
+        depth = self.levels.index(level)
+        return tuple(dict.fromkeys(path[depth] for path in self.paths))
+
+    def labels(self, level: str) -> tuple[int, ...]:
+        """For each leaf the label of its class at a level."""
+        position = {name: i for i, name in enumerate(self.classes(level))}
+        depth = self.levels.index(level)
+        return tuple(position[path[depth]] for path in self.paths)
+
+    @cached_property
+    def digest(self) -> str:
+        """Identity of everything in the file that can change a number."""
+        return digest([self.source, self.image_size, self.levels, self.paths, sorted(self.ignore)])
+
+
+@dataclass(frozen=True)
+class Task:
+    """Pretraining on one level of a hierarchy, evaluation on a finer one."""
+
+    name: str
+    kind: Kind
+    hierarchy: Hierarchy
+    coarse_level: str
+    fine_level: str
+
+    @property
+    def coarse_classes(self) -> tuple[str, ...]:
+        """The K names of coarse classes; the position is the label."""
+        return self.hierarchy.classes(self.coarse_level)
+
+    @property
+    def fine_classes(self) -> tuple[str, ...]:
+        """The F names of fine classes; the position is the label."""
+        return self.hierarchy.classes(self.fine_level)
+
+    @cached_property
+    def fine_to_coarse(self) -> tuple[int, ...]:
+        """For each fine label the coarse label of its superclass, F values in [0, K)."""
+        pairs = zip(self.hierarchy.labels(self.fine_level), self.hierarchy.labels(self.coarse_level), strict=True)
+        return tuple(coarse for _, coarse in sorted(set(pairs)))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of a task can change a number."""
+        return {
+            "task": self.name,
+            "kind": self.kind,
+            "coarse": self.coarse_level,
+            "fine": self.fine_level,
+            "hierarchy_version": self.hierarchy.version,
+            "hierarchy_digest": self.hierarchy.digest,
+        }
+
+
+@validated(frozen=True, config=ConfigDict(extra="forbid"))
+class Recipe:
+    """Training hyper-parameters of the pretraining phase."""
+
+    name: str
+    title: str
+    epochs: Annotated[int, Field(ge=1, description="passes over the training split")]
+    batch_size: Annotated[int, Field(ge=2, description="images per optimiser step")] = 128
+    optimizer: Annotated[Literal["sgd", "adamw"], Field(description="SGD with Nesterov momentum, or AdamW")] = "sgd"
+    lr: Annotated[float, Field(gt=0, description="peak learning rate")] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1, description="of SGD; AdamW uses betas 0.9, 0.999")] = 0.9
+    weight_decay: Annotated[float, Field(ge=0, description="not applied to norms and biases")] = 5e-4
+    warmup_epochs: Annotated[float, Field(ge=0, description="linear warm-up from 0 to lr")] = 0.0
+    schedule: Annotated[Literal["cosine", "constant"], Field(description="after the warm-up")] = "cosine"
+    policy: Annotated[
+        Literal["none", "crop", "crop-flip"],
+        Field(description="zero-padded random crop (padding: an eighth of the edge), horizontal flip"),
+    ] = "crop-flip"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        Field(description="auto: bf16 autocast where the processor or GPU computes in it, else fp32"),
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs={self.warmup_epochs:g} must be smaller than epochs={self.epochs}")
+
+    @property
+    def hyperparameters(self) -> dict[str, Scalar]:
+        """Everything but the words."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "title")}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: a task, a method, a backbone, a recipe and a seed, all parameters resolved."""
+
+    task: Task
+    data_digest: str
+    method: str
+    method_params: Mapping[str, Scalar] = field(hash=False)
+    backbone: str
+    backbone_args: Mapping[str, Scalar] = field(hash=False)
+    recipe: Recipe
+    seed: int
+
+    @property
+    def shared_identity(self) -> dict[str, Any]:
+        """What all methods of a comparison share; randomness derived from it is paired between them."""
+        return {
+            **self.task.identity,
+            "data_digest": self.data_digest,
+            "backbone": self.backbone,
+            "backbone_args": dict(self.backbone_args),
+            "recipe": self.recipe.hyperparameters,
+            "seed": self.seed,
+        }
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that can change the cell's numbers."""
+        return {
+            **self.shared_identity,
+            "method": self.method,
+            "method_params": dict(self.method_params),
+            "metric_version": METRIC_VERSION,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """Name of the cell's file: same key, same numbers."""
+        return digest(self.identity, length=20)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with fine labels."""
+
+    images: Tensor  # (N, C, H, W) uint8
+    labels: Tensor  # (N,) int64 in [0, F)
+
+
+@dataclass(frozen=True)
+class CoarseSplit:
+    """Images with coarse labels; the fine ones are gone."""
+
+    images: Tensor  # (N, C, H, W) uint8
+    labels: Tensor  # (N,) int64 in [0, K)
+
+
+@dataclass(frozen=True)
+class Data:
+    """The three splits of a task, decoded."""
+
+    train: Split
+    val: Split
+    test: Split
+    split_digest: str  # of the index lists that made the splits
+
+
+@dataclass(frozen=True)
+class Features:
+    """One frozen pass over the splits, and the linear coarse head that was trained on top."""
+
+    train: Tensor  # (N, D) float32, pooled, before the head
+    val: Tensor
+    test: Tensor
+    val_logits: Tensor  # (N, K) float32, the coarse head on val
+    test_logits: Tensor  # (N, K) float32, the coarse head on test
+    head_weight: Tensor | None  # (K, D); None where the head is not linear
+    head_bias: Tensor | None  # (K,)
+
+
+def _metric(title: str, low: float, high: float, meaning: str) -> Any:
+    """A score column: its title, its range, and what both extremes mean."""
+    return field(metadata={"title": title, "low": low, "high": high, "meaning": meaning})
+
+
+_INF = float("inf")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a cell on its test split. Accuracies are fractions; NaN means undefined."""
+
+    coarse_acc: float = _metric("coarse accuracy", 0, 1, "arg-max of the pretraining head on coarse labels")
+    fine_linear_acc: float = _metric(
+        "fine accuracy, linear probe",
+        0,
+        1,
+        "multinomial logistic regression on standardised frozen features; L2 chosen on fine validation",
+    )
+    fine_linear_within_acc: float = _metric(
+        "fine accuracy within the superclass",
+        0,
+        1,
+        "the same probe, arg-max among the fine classes of the true superclass",
+    )
+    fine_knn_acc: float = _metric(
+        "fine accuracy, k-NN", 0, 1, "cosine, k = 20, weights exp(s / 0.07), train and validation as bank"
+    )
+    fine_ncm_acc: float = _metric(
+        "fine accuracy, nearest class mean", 0, 1, "cosine to the class means of unit features"
+    )
+    alignment_coarse: float = _metric(
+        "alignment, coarse", 0, 4, "mean squared distance within a coarse class; smaller = more collapsed"
+    )
+    alignment_fine: float = _metric(
+        "alignment, fine", 0, 4, "mean squared distance within a fine class; smaller = more collapsed"
+    )
+    uniformity: float = _metric(
+        "uniformity", -8, 0, "log mean exp(-2 d²) over all pairs; smaller = more spread over the sphere"
+    )
+    nc1_coarse: float = _metric(
+        "NC1, coarse", 0, _INF, "within over between scatter of coarse classes; smaller = more collapsed"
+    )
+    nc1_fine: float = _metric(
+        "NC1, fine", 0, _INF, "within over between scatter of fine classes; smaller = more collapsed"
+    )
+    subclass_separability: float = _metric(
+        "subclass separability",
+        0,
+        _INF,
+        "between-fine-within-coarse over within-fine scatter; 0 = subclasses indistinguishable",
+    )
+    class_separation_r2: float = _metric(
+        "class separation R²", 0, 1, "1 - within / total cosine distance of coarse classes; 1 = collapsed"
+    )
+    rankme: float = _metric("RankMe", 1, _INF, "effective rank of the features; 1 = one direction only")
+    margin_mean: float = _metric(
+        "margin, mean", -_INF, _INF, "distance to the coarse decision boundary, mean over coarse classes"
+    )
+    margin_cv: float = _metric(
+        "margin, coefficient of variation", 0, _INF, "of the class margins; 0 = perfectly balanced"
+    )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was looked at before test was read: the only figures that may choose a hyper-parameter."""
+
+    coarse_val_acc: float  # of the last epoch, whole validation split; pretraining choices use it alone
+    fine_val_acc: float  # of the linear probe at the chosen L2
+    probe_l2: float  # the chosen L2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a cell cost where it ran."""
+
+    pretrain_seconds: float
+    extract_seconds: float
+    score_seconds: float
+    images_per_second: float  # median over epochs of the training loop
+    peak_memory_mb: float  # resident set on a CPU, allocated memory on a GPU; MiB
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a row came about."""
+
+    package_version: str
+    git_commit: str  # empty outside a checkout
+    git_dirty: bool
+    python_version: str
+    torch_version: str
+    timm_version: str
+    sklearn_version: str
+    device: str
+    device_name: str
+    num_threads: int
+    precision: str  # what the recipe's precision came to here
+    init: str  # "scratch", or "pretrained"
+    init_labels: str  # labels the initialisation has seen; "none" from scratch
+    split_digest: str
+    command: str
+    finished_at: str  # UTC, ISO 8601
+
+
+@dataclass(frozen=True)
+class Row:
+    """A finished cell: what is stored, whole or not at all."""
+
+    cell: Cell
+    scores: Scores
+    selection: Selection
+    cost: Cost
+    provenance: Provenance
+    history: tuple[Mapping[str, float], ...]
+
+
+CELL_COLUMNS = (
+    "key",
+    "task",
+    "kind",
+    "coarse_level",
+    "fine_level",
+    "hierarchy_version",
+    "hierarchy_digest",
+    "data_digest",
+    "method",
+    "method_params",
+    "backbone",
+    "backbone_args",
+    "recipe",
+    "recipe_params",
+    "seed",
+    "metric_version",
+)
+SCORE_COLUMNS = tuple(f.name for f in dataclasses.fields(Scores))
+SELECTION_COLUMNS = tuple(f.name for f in dataclasses.fields(Selection))
+COST_COLUMNS = tuple(f.name for f in dataclasses.fields(Cost))
+PROVENANCE_COLUMNS = tuple(f.name for f in dataclasses.fields(Provenance))
+RESULT_COLUMNS = (
+    *CELL_COLUMNS,
+    "status",
+    "reason",
+    *SCORE_COLUMNS,
+    *SELECTION_COLUMNS,
+    *COST_COLUMNS,
+    *PROVENANCE_COLUMNS,
+)
+# Methods add diagnostics of their own after these, e.g. AM-mixup's "lam".
+HISTORY_COLUMNS = ("epoch", "lr", "loss", "train_acc", "val_acc", "epoch_seconds", "images_per_second")
+
+
+def cell_columns(cell: Cell) -> dict[str, Scalar]:
+    """A cell as the values of CELL_COLUMNS; parameters as canonical JSON."""
+    task = cell.task
+    return {
+        "key": cell.key,
+        "task": task.name,
+        "kind": task.kind,
+        "coarse_level": task.coarse_level,
+        "fine_level": task.fine_level,
+        "hierarchy_version": task.hierarchy.version,
+        "hierarchy_digest": task.hierarchy.digest,
+        "data_digest": cell.data_digest,
+        "method": cell.method,
+        "method_params": json.dumps(dict(cell.method_params), sort_keys=True),
+        "backbone": cell.backbone,
+        "backbone_args": json.dumps(dict(cell.backbone_args), sort_keys=True),
+        "recipe": cell.recipe.name,
+        "recipe_params": json.dumps(cell.recipe.hyperparameters, sort_keys=True),
+        "seed": cell.seed,
+        "metric_version": METRIC_VERSION,
+    }

@@ -1,0 +1,131 @@
+"""How close the training loop comes to its floor: the bare step of the backbone on one ready batch."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from benchmark import backbones, pretrain, registry
+from benchmark.methods.base import Progress
+from benchmark.pretrain import Streams, Trainer
+from benchmark.schema import CoarseSplit, Recipe
+
+CLASSES = 20
+IMAGES = 4096  # resident images the full step draws from
+SECONDS = 1.0  # of each measurement, at least
+MIN_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured, and where."""
+
+    backbone: str
+    image_size: int
+    batch_size: int
+    precision: str
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Line:
+    """A measured step."""
+
+    name: str
+    milliseconds: float  # median over rounds
+    images_per_second: float
+    ratio: float  # median over rounds of this step's time over the bare step's time in the same round
+
+
+def describe(setting: Setting) -> str:
+    """The setting in one line."""
+    dtype = pretrain.autocast_dtype(setting.precision, setting.device)
+    return (
+        f"{setting.backbone}, {setting.image_size} px, batch {setting.batch_size}, "
+        f"{'bf16' if dtype else 'fp32'}, channels_last, {setting.device}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}"
+    )
+
+
+def measure(setting: Setting, methods: Sequence[str], rounds: int) -> Iterator[Line]:
+    """Time the bare step and the full step of each method in turn, round by round.
+
+    Args:
+        setting: backbone, batch, precision, device.
+        methods: names with default parameters.
+        rounds: interleaved rounds, so that a machine that slows down slows all of them.
+
+    Raises:
+        InputError: for unknown names or a backbone that does not take the images.
+    """
+    trainers = [_trainer(setting, name) for name in ("baseline", *methods)]
+    steps = {"bare step": _bare(trainers[0])}
+    steps |= {name: _full(trainer) for name, trainer in zip(methods, trainers[1:], strict=True)}
+    for step in steps.values():
+        step()
+    count = max(MIN_STEPS, int(SECONDS / _seconds(steps["bare step"], MIN_STEPS, setting.device)))
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            times[name].append(_seconds(step, count, setting.device))
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        ratio = statistics.median(own / bare for own, bare in zip(seconds, times["bare step"], strict=True))
+        yield Line(name, median * 1e3, setting.batch_size / median, ratio)
+
+
+def _seconds(step: Callable[[], object], count: int, device: torch.device) -> float:
+    _wait(device)
+    started = time.perf_counter()
+    for _ in range(count):
+        step()
+    _wait(device)
+    return (time.perf_counter() - started) / count
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _trainer(setting: Setting, method: str) -> Trainer:
+    generator = torch.Generator().manual_seed(0)
+    shape = (IMAGES, 3, setting.image_size, setting.image_size)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, CLASSES, (IMAGES,), generator=generator)
+    values = {"name": "speed", "title": "", "epochs": 1, "lr": 0.01, "batch_size": setting.batch_size}
+    recipe = registry.validate(Recipe, {**values, "precision": setting.precision}, "speed")
+    order, crops, mix = (torch.Generator().manual_seed(i) for i in range(3))
+    streams = Streams(order, crops, mix, dropout=0)
+    network = backbones.build(setting.backbone, {}, CLASSES, 3, setting.image_size, seed=0)
+    network.train()
+    split = CoarseSplit(images, labels)
+    return pretrain.prepare(network, registry.method(method, {}), recipe, split, streams, setting.device)
+
+
+def _bare(trainer: Trainer) -> Callable[[], object]:
+    """Forward, cross-entropy, backward and optimiser on one ready batch."""
+    size = trainer.recipe.batch_size
+    images = torch.rand(size, *trainer.train.images.shape[1:], device=trainer.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = trainer.train.labels[:size]
+
+    def step() -> None:
+        with torch.autocast(trainer.device.type, trainer.autocast, enabled=trainer.autocast is not None):
+            loss = F.cross_entropy(trainer.network(images), labels)
+        loss.backward()
+        trainer.optimizer.step()
+        trainer.optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def _full(trainer: Trainer) -> Callable[[], object]:
+    """The training loop's own step: batch, crop, flip, normalise, method, optimiser, schedule."""
+    progress = Progress(epoch=0, fraction=0.5, train_acc=0.5)
+    indices = torch.arange(IMAGES, device=trainer.device).split(trainer.recipe.batch_size)
+    position = iter(range(10**9))
+    return lambda: pretrain.train_step(trainer, indices[next(position) % (len(indices) - 1)], progress)
