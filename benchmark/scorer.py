@@ -28,7 +28,7 @@ def score(features: Features, data: Data, task: Task) -> tuple[Scores, Selection
     to_coarse = torch.tensor(task.fine_to_coarse)
     fine, coarse = data.test.labels, to_coarse[data.test.labels]
     probe = linear.fit((features.train, data.train.labels), (features.val, data.val.labels))
-    logits = torch.from_numpy(probe.logits(features.test))  # (N, F)
+    logits = probe.logits(features.test)  # (N, F)
     other_superclass = to_coarse[None, :] != coarse[:, None]  # (N, F)
     bank = torch.cat([features.train, features.val]), torch.cat([data.train.labels, data.val.labels])
     num_fine = len(task.fine_classes)
