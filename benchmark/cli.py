@@ -4,9 +4,8 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 
     from benchmark.store import Store
     from benchmark.sweep import Plan
+
+# Typer brings its own click since 0.2x and took the real one before; this is ClickException in either.
+CommandLineError: Any = typer.BadParameter.mro()[2]
 
 app = typer.Typer(
     name="c2f",
@@ -118,8 +120,8 @@ def _run_plan(
         if not quiet:
             console.print(f"note: {escape(warning)}", style="yellow")
     todo = sweep.todo(plan, store, retry_failed)[:limit]
-    done = sum(store.has(cell.key) for cell in plan.cells)
     if not quiet:
+        done = sum(store.has(cell.key) for cell in plan.cells)
         console.print(f"{len(plan.cells)} cells: {done} done already, {len(todo)} to run on {device}.")
     try:
         with SweepDisplay(console, len(todo), quiet) as display:
@@ -137,16 +139,13 @@ def _run_plan(
 
 
 def _show_results(plan: "Plan", store: "Store", seconds: float) -> None:
-    from benchmark.console import show_table
+    from benchmark.console import show_results
     from benchmark.report import table
 
     frame = table.read(store.folder)
     frame = frame[frame["key"].isin([cell.key for cell in plan.cells])]
     if len(frame):
-        for columns in (table.TRANSFER, table.COLLAPSE):
-            for drawn in table.tables(frame, columns):
-                show_table(console, drawn)
-        console.print(table.FOOT, style="dim")
+        show_results(console, frame)
     console.print(f"{store.folder / 'results.csv'} written; {seconds:.0f} s.", soft_wrap=True)
 
 
@@ -183,17 +182,14 @@ def table(
     markdown: Annotated[bool, typer.Option("--markdown", help="All columns in Markdown, for a README.")] = False,
 ) -> None:
     """Print the table of finished results again."""
-    from benchmark.console import show_table
+    from benchmark.console import show_results
     from benchmark.report import table as report
 
     frame = report.read(results)
     if markdown:
         sys.stdout.write(report.markdown(frame))
         return
-    for columns in (report.TRANSFER, report.COLLAPSE):
-        for drawn in report.tables(frame, columns):
-            show_table(console, drawn)
-    console.print(report.FOOT, style="dim")
+    show_results(console, frame)
 
 
 @app.command()
@@ -230,13 +226,13 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         code = app(args=arguments, standalone_mode=False, prog_name="c2f")
-    except (InputError, click.ClickException) as error:
+    except (InputError, CommandLineError) as error:
         if debug:
             raise
-        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        text = str(error) if isinstance(error, InputError) else error.format_message()
         sys.stderr.write(f"c2f: error: {' '.join(text.split())}\n")
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("c2f: stopped\n")
         sys.exit(130)
     except BrokenPipeError:  # the reader of a pipe, e.g. `head`, has gone

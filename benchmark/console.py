@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from types import TracebackType
 
+import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,7 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table as RichTable
 
-from benchmark.report.table import Table
+from benchmark.report import table
 from benchmark.schema import Cell
 
 
@@ -63,7 +65,7 @@ class SweepDisplay:
         self.finished += 1
         self.bars.advance(self.over_cells)
         if problem:
-            self.console.print(f"[red]failed[/] {describe(cell)}: {problem}", markup=True, highlight=False)
+            self.console.print(f"failed {describe(cell)}: {problem}", style="red", markup=False)
         elif not self.quiet and not self.console.is_terminal:
             self.console.print(f"{self.finished}/{self.cells} {describe(cell)}: {seconds:.1f} s", highlight=False)
 
@@ -84,15 +86,24 @@ class SweepDisplay:
         self.bars.update(self.over_images, note=note)
 
 
-def show_table(console: Console, table: Table) -> None:
-    """Print a table of results."""
-    drawn = RichTable(title=table.title, box=None, padding=(0, 1), title_justify="left", header_style="bold")
+def show_results(console: Console, frame: pd.DataFrame) -> None:
+    """Print every comparison among the rows: accuracies, collapse metrics, then what failed and why."""
+    for transfer, collapse in zip(
+        table.tables(frame, table.TRANSFER), table.tables(frame, table.COLLAPSE), strict=True
+    ):
+        console.print(f"\n{transfer.title}", style="bold", markup=False)
+        for lines in (transfer.lines, collapse.lines):
+            console.print(_drawn(lines), "")
+        for failure in transfer.failures:
+            console.print(f"failed: {failure}", style="red", markup=False)
+    console.print(table.FOOT, style="dim")
+
+
+def _drawn(lines: pd.DataFrame) -> RichTable:
+    drawn = RichTable(box=None, padding=(0, 1, 0, 0), header_style="bold")
     drawn.add_column("method", no_wrap=True)
-    for heading in table.lines.columns:
-        drawn.add_column(str(heading), justify="right", no_wrap=False)
-    for label, line in table.lines.iterrows():
-        drawn.add_row(str(label), *map(str, line))
-    console.print(drawn)
-    for failure in table.failures:
-        console.print(f"failed: {failure}", style="red", markup=False)
-    console.print()
+    for heading in lines.columns:
+        drawn.add_column(str(heading), justify="right", no_wrap=heading == "seeds")
+    for label, line in lines.iterrows():
+        drawn.add_row(*(escape(str(cell)) for cell in (label, *line)))
+    return drawn

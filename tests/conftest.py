@@ -19,6 +19,15 @@ REAL_DATA = HERE.parents[1] / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Tensors of tests are so small that a second thread only waits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("C2F_CACHE", str(tmp_path_factory.mktemp("cache")))

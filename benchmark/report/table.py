@@ -106,7 +106,7 @@ def markdown(frame: pd.DataFrame, columns: Sequence[str] = (*TRANSFER, *COLLAPSE
 def _line(rows: pd.DataFrame, columns: Iterable[str]) -> dict[str, str]:
     sound = rows[rows["status"] == "ok"]
     failed = len(rows) - len(sound)
-    seeds = str(len(sound)) + (f" ({failed} failed)" if failed else "")
+    seeds = str(len(sound)) + (f", {failed} failed" if failed else "")
     return {"seeds": seeds, **{HEADINGS[name]: _spread(sound[name], name) for name in columns}}
 
 

@@ -1,0 +1,242 @@
+"""The program as a user meets it: runs, lists, refusals in one line with exit code 2, kills and continuations."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import HIERARCHIES
+
+import benchmark
+from benchmark import cli, schema
+
+ROOT = Path(__file__).parents[1]
+TOY = [
+    "run",
+    "--tasks",
+    "toy",
+    "--datasets-dir",
+    str(HIERARCHIES),
+    "--backbones",
+    "test_resnet",
+    "--recipe",
+    "quickstart",
+]
+SMALL = [*TOY, "--set", "recipe.epochs=2", "--set", "recipe.batch_size=32"]
+
+
+@pytest.fixture
+def c2f(monkeypatch, capsys, tmp_path):
+    """Runs the program in a fresh folder; gives (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["c2f", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def refused(result, *fragments):
+    code, out, err = result
+    assert code == 2, out + err
+    assert err.startswith("c2f: error: ") and err.count("\n") == 1
+    assert "Traceback" not in out + err
+    for fragment in fragments:
+        assert fragment in err
+
+
+def test_a_run_writes_its_table_and_csv_and_the_next_one_computes_nothing(c2f):
+    arguments = [*SMALL, "--methods", "baseline,am_mixup", "--seeds", "0-1"]
+    code, out, _ = c2f(*arguments)
+    assert code == 0
+    assert "4 cells: 0 done already, 4 to run on cpu" in out
+    assert "am_mixup" in out and "results/custom/results.csv written" in out
+    frame = pd.read_csv("results/custom/results.csv")
+    assert tuple(frame.columns) == schema.RESULT_COLUMNS and len(frame) == 4
+    assert frame["command"].iloc[0].startswith("c2f run --tasks toy")
+    history = pd.read_csv("results/custom/history.csv")
+    assert history[history["method"] == "am_mixup"]["lam"].between(0.5, 1).all()
+
+    code, out, _ = c2f(*arguments)
+    assert code == 0 and "4 done already, 0 to run" in out
+
+
+def test_limit_out_and_quiet(c2f, tmp_path):
+    code, out, err = c2f(*SMALL, "--methods", "baseline", "--limit", "1", "--out", tmp_path / "x", "--quiet")
+    assert (code, out, err) == (0, "", "")
+    assert len(pd.read_csv(tmp_path / "x" / "results.csv")) == 1
+
+
+def test_failed_cells_show_their_reason_and_exit_code_1(c2f):
+    arguments = [*SMALL, "--methods", "baseline", "--seeds", "0", "--set", "recipe.lr=1e30"]
+    code, out, _ = c2f(*arguments)
+    assert code == 1
+    assert "FloatingPointError" in out and "0, 1 failed" in out and "--retry-failed" in out
+    assert c2f(*arguments)[0] == 1
+    assert pd.read_csv("results/custom/results.csv")["status"].tolist() == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (["run", "--suite", "quickstar"], ["unknown suite 'quickstar'", "did you mean 'quickstart'"]),
+        (["run", "--tasks", "digit-halves", "--recipe", "quickstart"], ["did you mean 'digits-halves'"]),
+        (["run", "--methods", "mixpu"], ["did you mean 'mixup'", "c2f list methods"]),
+        (["run", "--backbones", "resnet18-thn"], ["did you mean 'resnet18-thin'"]),
+        (["run", "--sede", "0"], ["--sede"]),
+        (["run", "--seeds", "3-1"], ["write 1-3"]),
+        (["run", "--limit", "some"], ["'--limit'", "valid integer"]),
+        (["run", "--device", "tpu"], ["use auto, cpu, cuda"]),
+        (["run", "--datasets-dir", "nowhere"], ["nowhere", "no such folder"]),
+        (["rnu"], ["rnu"]),
+        (["list", "method"], ["did you mean 'methods'"]),
+        (["show", "method", "am-mixup"], ["did you mean 'am_mixup'"]),
+        (["show", "metric", "rank"], ["did you mean 'rankme'"]),
+        (["table", "nowhere"], ["no results to read"]),
+        (
+            ["run", "--tasks", "cifar10-vehicles-animals", "--recipe", "cifar-cpu", "--data-root", "nowhere"],
+            ["no data_batch_1 in nowhere/cifar-10-batches-py", "--download"],
+        ),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(c2f, arguments, fragments):
+    refused(c2f(*arguments), *fragments)
+
+
+def test_a_broken_hierarchy_names_file_and_line(c2f, tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(
+        (HIERARCHIES / "toy.yaml").read_text().replace("toy", "mine", 1) + "colour: red\n"
+    )
+    result = c2f("run", "--tasks", "mine", "--datasets-dir", folder, "--recipe", "quickstart")
+    refused(result, "mine.yaml:11: unknown key 'colour'")
+
+
+def test_an_output_folder_of_another_version_is_refused(c2f, tmp_path):
+    out = tmp_path / "old"
+    (out / "cells").mkdir(parents=True)
+    (out / "store.json").write_text('{"schema": 0}')
+    refused(c2f(*SMALL, "--out", out), "schema version 0", "--out")
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(c2f, tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(c2f(*SMALL, "--out", tmp_path / "file" / "x"), "cannot be written")
+
+
+def test_debug_shows_the_traceback(c2f):
+    with pytest.raises(benchmark.errors.InputError, match="unknown suite"):
+        c2f("run", "--suite", "nothing", "--debug")
+
+
+@pytest.mark.parametrize("kind", ["tasks", "methods", "backbones", "suites", "recipes", "metrics"])
+def test_list_names_everything(c2f, kind, monkeypatch):
+    from benchmark import backbones, registry
+
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = c2f("list", kind)
+    known = {
+        "tasks": registry.task_files(),
+        "methods": registry.methods(),
+        "backbones": backbones.VARIANTS,
+        "suites": registry.suite_files(),
+        "recipes": registry.recipe_files(),
+        "metrics": registry.metrics(),
+    }[kind]
+    assert code == 0
+    for name in known:
+        assert name in out
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "fragments"),
+    [
+        ("method", "am_mixup", ["--set method.am_mixup.beta", "speed at which lam nears 1/2", "half, beta, literal"]),
+        ("task", "digits-halves", ["below_five: 0, 1, 2, 3, 4", "licence: CC BY 4.0"]),
+        ("task", "fashion-mnist-groups", ["note: worn_on with a single garment: carried"]),
+        ("backbone", "resnet18-thin", ["timm model: resnet18"]),
+        ("backbone", "resnet18", ["timm's model"]),
+        ("recipe", "quickstart", ["--set recipe.epochs", "passes over the training split"]),
+        ("suite", "quickstart", ["tasks: ['digits-halves']"]),
+        ("metric", "uniformity", ["[-8, 0]", "more spread"]),
+    ],
+)
+def test_show_tells_it_all(c2f, kind, name, fragments):
+    code, out, _ = c2f("show", kind, name)
+    assert code == 0
+    for fragment in fragments:
+        assert fragment in out
+
+
+def test_version(c2f):
+    assert c2f("--version")[:2] == (0, f"{benchmark.__version__}\n")
+
+
+def test_help_teaches(c2f):
+    code, out, _ = c2f("run", "--help")
+    assert code == 0
+    for option in ("--suite", "--tasks", "--methods", "--backbones", "--seeds", "--recipe", "--set", "--data-root"):
+        assert option in out
+    for option in ("--download", "--out", "--device", "--limit", "--retry-failed", "--quiet", "C2F_DATA_ROOT"):
+        assert option in out
+
+
+def test_speed_prints_ratios(c2f, monkeypatch):
+    monkeypatch.setattr("benchmark.speed.SECONDS", 0.01)
+    monkeypatch.setattr("benchmark.speed.IMAGES", 64)
+    arguments = ["--backbone", "test_resnet", "--image-size", 16, "--batch-size", 8, "--rounds", 2]
+    code, out, _ = c2f("speed", *arguments, "--methods", "mixup,am_mixup")
+    assert code == 0
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if "step" in line or "mixup" in line}
+    assert float(rows["bare"][-1]) == 1.0
+    assert float(rows["am_mixup"][-1]) > 0
+
+
+def test_importing_the_command_line_does_not_import_torch():
+    code = "import sys, benchmark.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_stopped_goes_on_without_loss(tmp_path, how):
+    arguments = [
+        *SMALL,
+        "--methods",
+        "baseline",
+        "--seeds",
+        "0-11",
+        "--set",
+        "recipe.epochs=6",
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    command = [sys.executable, ROOT / "run_benchmark.py", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path)
+    cells = tmp_path / "r" / "cells"
+    deadline = time.monotonic() + 100
+    while len(list(cells.glob("[0-9a-f]*.json"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(how)
+    out, _ = process.communicate(timeout=60)
+    kept = {path.name: path.read_bytes() for path in cells.glob("[0-9a-f]*.json")}
+    assert 2 <= len(kept) < 12
+    if how == signal.SIGINT:
+        assert process.returncode == 130 and f"Stopped: {len(kept)} of 12 cells are stored" in out
+        assert len(pd.read_csv(tmp_path / "r" / "results.csv")) == len(kept)
+    rest = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True)
+    assert f"{len(kept)} done already, {12 - len(kept)} to run" in rest.stdout
+    assert all((cells / name).read_bytes() == content for name, content in kept.items())
+    assert len(pd.read_csv(tmp_path / "r" / "results.csv")) == 12

@@ -1,0 +1,147 @@
+"""Sweeps of toy cells: skipping, rerunning what changed, failures, interruption, bitwise repeats."""
+
+import dataclasses
+
+import pytest
+import torch
+from conftest import HIERARCHIES
+
+from benchmark import registry, schema, sweep
+from benchmark.errors import InputError
+from benchmark.pretrain import Silent
+from benchmark.store import Store
+from benchmark.sweep import Grid
+
+CPU = torch.device("cpu")
+
+
+class Watch:
+    """A display that remembers."""
+
+    def __init__(self, stop_after=None):
+        self.finished, self.problems, self.stop_after = [], [], stop_after
+
+    def cell_started(self, cell):
+        if len(self.finished) == self.stop_after:
+            raise KeyboardInterrupt
+        return Silent()
+
+    def cell_finished(self, cell, seconds, problem):
+        self.finished.append(cell)
+        self.problems.append(problem)
+
+
+def make_grid(recipe, methods=("baseline", "am_mixup"), seeds=(0, 1), **changes):
+    named = [method if isinstance(method, tuple) else (method, {}) for method in methods]
+    return dataclasses.replace(Grid(["toy"], named, ["test_resnet"], seeds, recipe), **changes)
+
+
+@pytest.fixture
+def run(tmp_path, toy_recipe):
+    """Plans and runs a grid in one folder; gives (cells run, store)."""
+    store = Store(tmp_path / "out")
+    store.open()
+
+    def go(retry_failed=False, display=None, **changes):
+        grid = make_grid(changes.pop("recipe", toy_recipe), **changes)
+        plan = sweep.plan(grid, tmp_path, HIERARCHIES)
+        todo = sweep.todo(plan, store, retry_failed)
+        watch = display or Watch()
+        sweep.run(todo, plan, store, CPU, watch)
+        return watch, store
+
+    return go
+
+
+def scores(store):
+    return {row["key"]: {name: row[name] for name in schema.SCORE_COLUMNS} for row in store.rows()}
+
+
+def test_a_second_run_computes_nothing(run):
+    first, _ = run()
+    second, _ = run()
+    assert len(first.finished) == 4 and second.finished == []
+
+
+def test_only_what_changed_runs_again(run):
+    run()
+    changed, _ = run(methods=("baseline", ("am_mixup", {"beta": 2.5})))
+    assert [(cell.method, cell.seed) for cell in changed.finished] == [("am_mixup", 0), ("am_mixup", 1)]
+
+
+def test_a_changed_hierarchy_runs_again(run, toy_recipe, tmp_path):
+    run(seeds=(0,))
+    folder = tmp_path / "hierarchies"
+    folder.mkdir()
+    text = (HIERARCHIES / "toy.yaml").read_text()
+    moved = text.replace("[long_a, long_b]", "[long_a, long_b, steep_a]").replace("[steep_a, steep_b]", "[steep_b]")
+    (folder / "toy.yaml").write_text(moved)
+    plan = sweep.plan(make_grid(toy_recipe, seeds=(0,)), tmp_path, folder)
+    store = Store(tmp_path / "out")
+    assert len(sweep.todo(plan, store)) == 2
+
+
+def test_scores_repeat_bit_by_bit(run, tmp_path, toy_recipe):
+    _, store = run(methods=("mixup", "cutmix", "manifold_mixup", "am_mixup"), seeds=(0,))
+    again = Store(tmp_path / "again")
+    again.open()
+    plan = sweep.plan(
+        make_grid(toy_recipe, methods=("mixup", "cutmix", "manifold_mixup", "am_mixup"), seeds=(0,)),
+        tmp_path,
+        HIERARCHIES,
+    )
+    sweep.run(reversed(plan.cells), plan, again, CPU, Watch())  # nor does their order matter
+    assert scores(store) == scores(again)
+
+
+def test_a_failing_cell_is_recorded_and_the_sweep_goes_on(run, toy_recipe):
+    exploding = dataclasses.replace(toy_recipe, lr=1e30)
+    watch, store = run(recipe=exploding, methods=("baseline",), seeds=(0, 1))
+    assert len(watch.finished) == 2
+    assert all("FloatingPointError" in problem for problem in watch.problems)
+    assert {row["status"] for row in store.rows()} == {"failed"}
+    skipped, _ = run(recipe=exploding, methods=("baseline",), seeds=(0, 1))
+    retried, _ = run(recipe=exploding, methods=("baseline",), seeds=(0, 1), retry_failed=True)
+    assert (len(skipped.finished), len(retried.finished)) == (0, 2)
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(run):
+    with pytest.raises(KeyboardInterrupt):
+        run(display=Watch(stop_after=1))
+    rest, store = run()
+    assert len(rest.finished) == 3 and len(list(store.rows())) == 4
+
+
+def test_every_score_is_filled_in(run):
+    _, store = run(methods=("am_mixup",), seeds=(0,))
+    (row,) = store.rows()
+    for name, about in registry.metrics().items():
+        assert about["low"] <= row[name] <= about["high"], name
+    assert row["init"] == "scratch" and row["init_labels"] == "none" and row["precision"] == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"tasks": ["toi"]}, "did you mean 'toy'"),
+        ({"methods": [("am_mixp", {})]}, "did you mean 'am_mixup'"),
+        ({"methods": [("am_mixup", {"betta": 1})]}, "did you mean 'beta'"),
+        ({"backbones": ["resnet18-thinn"]}, "did you mean 'resnet18-thin'"),
+        ({"backbones": ["vit_tiny_patch16_224"]}, "cannot be built for 3 x 16 x 16 images"),
+        ({"tasks": ["cifar100-superclass"]}, "no train in .*cifar-100-python.*--data-root.*--download"),
+    ],
+)
+def test_plans_refuse_what_cannot_run(changes, problem, toy_recipe, tmp_path):
+    with pytest.raises(InputError, match=problem):
+        sweep.plan(make_grid(toy_recipe, **changes), tmp_path, HIERARCHIES)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:1", "cuda:x"])
+def test_devices_that_are_not_there_are_refused(name):
+    with pytest.raises(InputError, match="device"):
+        sweep.resolve_device(name)
+
+
+def test_device_auto_is_there():
+    assert sweep.resolve_device("auto").type in ("cpu", "cuda")
+    assert sweep.resolve_device("cpu") == CPU
