@@ -3,7 +3,7 @@
 Known from the abstract and second-hand accounts: features of different classes are interpolated, the label is
 one-sided, and the ratio moves to the midpoint by exp(-beta * training accuracy). Our reconstruction: the map from
 that to lam (`schedule`), penultimate features, both orders of each pair, the clean loss kept with weight 1, and
-beta. No number of the paper's tables is known to us. docs/am-mixup.md says more.
+beta, chosen on coarse validation (results/published/README.md). No number of the paper's tables is known to us. docs/am-mixup.md says more.
 """
 
 from math import exp, lgamma, log
@@ -36,7 +36,7 @@ class AMMixup(Method):
     year: ClassVar[int] = 2024
     family: ClassVar[Family] = "feature mixing"
 
-    beta: Annotated[float, Field(ge=0, description="speed at which lam nears 1/2 as accuracy grows")] = 3.0
+    beta: Annotated[float, Field(ge=0, description="speed at which lam nears 1/2 as accuracy grows")] = 1.0
     weight: Annotated[float, Field(ge=0, description="of the mixed loss beside the clean one")] = 1.0
     schedule: Annotated[Literal["half", "beta", "literal"], Field(description="from accuracy to lam")] = "half"
     alpha: Annotated[float, Field(ge=0.01, description="of Beta(alpha, alpha), schedule `beta` only")] = 1.0
