@@ -2,8 +2,8 @@
 
 Known from the abstract and second-hand accounts: features of different classes are interpolated, the label is
 one-sided, and the ratio moves to the midpoint by exp(-beta * training accuracy). Our reconstruction: the map from
-that to lam (`schedule`), penultimate features, both orders of each pair, the clean loss kept with weight 1, and
-beta, chosen on coarse validation (results/published/README.md). No number of the paper's tables is known to us. docs/am-mixup.md says more.
+that to lam (`schedule`), penultimate features, both orders of each pair, the clean loss kept with weight 1, and beta,
+chosen on coarse validation. No number of the paper's tables is known to us. docs/am-mixup.md says more.
 """
 
 from math import exp, lgamma, log
