@@ -179,17 +179,21 @@ def show(
 @app.command()
 def table(
     results: Annotated[Path, typer.Argument(help="A results folder, or its results.csv.")],
-    markdown: Annotated[bool, typer.Option("--markdown", help="All columns in Markdown, for a README.")] = False,
+    columns: Annotated[str, typer.Option(help="Comma list of score columns; see `c2f list metrics`.")] = "",
+    markdown: Annotated[bool, typer.Option("--markdown", help="In Markdown, for a README.")] = False,
 ) -> None:
     """Print the table of finished results again."""
+    from benchmark import options
     from benchmark.console import show_results
     from benchmark.report import table as report
 
     frame = report.read(results)
+    chosen = report.checked_columns(options.names_of("--columns", columns))
+    blocks = [chosen] if chosen else [report.TRANSFER, report.COLLAPSE]
     if markdown:
-        sys.stdout.write(report.markdown(frame))
-        return
-    show_results(console, frame)
+        sys.stdout.write(report.markdown(frame, [name for block in blocks for name in block]))
+    else:
+        show_results(console, frame, blocks)
 
 
 @app.command()

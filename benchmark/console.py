@@ -1,6 +1,6 @@
 """What a run shows: two progress bars on a terminal, plain lines elsewhere, nothing if asked to be quiet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 import pandas as pd
@@ -86,15 +86,15 @@ class SweepDisplay:
         self.bars.update(self.over_images, note=note)
 
 
-def show_results(console: Console, frame: pd.DataFrame) -> None:
-    """Print every comparison among the rows: accuracies, collapse metrics, then what failed and why."""
-    for transfer, collapse in zip(
-        table.tables(frame, table.TRANSFER), table.tables(frame, table.COLLAPSE), strict=True
-    ):
-        console.print(f"\n{transfer.title}", style="bold", markup=False)
-        for lines in (transfer.lines, collapse.lines):
-            console.print(_drawn(lines), "")
-        for failure in transfer.failures:
+def show_results(
+    console: Console, frame: pd.DataFrame, blocks: Sequence[Sequence[str]] = (table.TRANSFER, table.COLLAPSE)
+) -> None:
+    """Print every comparison among the rows, one block of columns under the other, then what failed and why."""
+    for views in zip(*(table.tables(frame, columns) for columns in blocks), strict=True):
+        console.print(f"\n{views[0].title}", style="bold", markup=False)
+        for view in views:
+            console.print(_drawn(view.lines), "")
+        for failure in views[0].failures:
             console.print(f"failed: {failure}", style="red", markup=False)
     console.print(table.FOOT, style="dim")
 

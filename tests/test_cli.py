@@ -240,3 +240,12 @@ def test_a_run_that_is_stopped_goes_on_without_loss(tmp_path, how):
     assert f"{len(kept)} done already, {12 - len(kept)} to run" in rest.stdout
     assert all((cells / name).read_bytes() == content for name, content in kept.items())
     assert len(pd.read_csv(tmp_path / "r" / "results.csv")) == 12
+
+
+def test_table_shows_the_columns_asked_for(c2f):
+    c2f(*SMALL, "--methods", "baseline", "--seeds", "0", "--quiet")
+    code, out, _ = c2f("table", "results/custom", "--columns", "coarse_val_acc,nc1_fine", "--markdown")
+    assert code == 0
+    assert "| method   | seeds   | coarse validation %   | nc1_fine   |" in out
+    assert "fine linear" in c2f("table", "results/custom")[1]
+    refused(c2f("table", "results/custom", "--columns", "nc1_fin"), "did you mean 'nc1_fine'")

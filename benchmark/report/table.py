@@ -2,14 +2,15 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from benchmark.errors import InputError
-from benchmark.schema import RESULT_COLUMNS
+from benchmark.errors import InputError, unknown
+from benchmark.schema import RESULT_COLUMNS, SCORE_COLUMNS, SELECTION_COLUMNS
 
 TRANSFER = ("coarse_acc", "fine_linear_acc", "fine_linear_within_acc", "fine_knn_acc", "fine_ncm_acc")
 COLLAPSE = ("subclass_separability", "alignment_coarse", "uniformity", "rankme", "margin_cv")
@@ -24,9 +25,11 @@ HEADINGS = {
     "uniformity": "uniformity",
     "rankme": "RankMe",
     "margin_cv": "margin CV",
+    "coarse_val_acc": "coarse validation %",
 }
 FOOT = (
-    "Test split. Mean ± standard deviation over seeds; methods share initial weights, batches and crops per seed. "
+    "Mean ± standard deviation over seeds, on the test split unless a column says validation; "
+    "methods share initial weights, batches and crops per seed. "
     "Nothing is ranked: differences within the ± are not findings."
 )
 
@@ -82,7 +85,7 @@ def tables(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Table]:
     for _, group in frame.groupby(list(GROUP), sort=True, dropna=False):
         first = group.iloc[0]
         lines = {label: _line(rows, columns) for label, rows in group.groupby("label")}
-        order = sorted(lines, key=lambda label: (label != "baseline", label))
+        order = sorted(lines, key=lambda label: (label != "baseline", _natural(label)))
         shown = pd.DataFrame.from_dict({label: lines[label] for label in order}, orient="index")
         failed = group[group["status"] == "failed"]
         yield Table(
@@ -90,6 +93,19 @@ def tables(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Table]:
             lines=shown,
             failures=tuple(f"{r.label}, seed {r.seed}: {r.reason}" for r in failed.itertuples()),
         )
+
+
+def checked_columns(names: Sequence[str]) -> Sequence[str]:
+    """Names of score or selection columns.
+
+    Raises:
+        InputError: for a name that is neither, with the nearest one.
+    """
+    known = (*SCORE_COLUMNS, *SELECTION_COLUMNS)
+    for name in names:
+        if name not in known:
+            raise unknown("column", name, known, "See `c2f list metrics`.")
+    return names
 
 
 def markdown(frame: pd.DataFrame, columns: Sequence[str] = (*TRANSFER, *COLLAPSE)) -> str:
@@ -107,7 +123,7 @@ def _line(rows: pd.DataFrame, columns: Iterable[str]) -> dict[str, str]:
     sound = rows[rows["status"] == "ok"]
     failed = len(rows) - len(sound)
     seeds = str(len(sound)) + (f", {failed} failed" if failed else "")
-    return {"seeds": seeds, **{HEADINGS[name]: _spread(sound[name], name) for name in columns}}
+    return {"seeds": seeds, **{HEADINGS.get(name, name): _spread(sound[name], name) for name in columns}}
 
 
 def _spread(values: pd.Series, name: str) -> str:
@@ -121,6 +137,12 @@ def _spread(values: pd.Series, name: str) -> str:
     decimals = 1 if size >= 10 or name.endswith("_acc") else 2 if size >= 0.1 else 3
     spread = "" if math.isnan(std) else f"±{std:.{decimals}f}"
     return f"{mean:.{decimals}f}{spread}"
+
+
+def _natural(label: str) -> list[tuple[float, str]]:
+    """Sorting key that puts beta=10 after beta=3: words and numbers in turn."""
+    words = re.split(r"(\d+(?:\.\d+)?)", label)
+    return [(float(word), "") if i % 2 else (0.0, word) for i, word in enumerate(words)]
 
 
 def _labels(frame: pd.DataFrame) -> pd.Series:

@@ -49,11 +49,12 @@ def test_rows_that_cannot_be_compared_are_never_mixed():
 
 def test_parameters_are_named_where_they_differ():
     rows = [
+        row("am_mixup", params='{"beta": 10.0, "weight": 1.0}'),
         row("am_mixup", params='{"beta": 1.0, "weight": 1.0}'),
         row("am_mixup", params='{"beta": 3.0, "weight": 1.0}'),
     ]
     made = only(table.tables(frame(*rows), ["coarse_acc"]))
-    assert list(made.lines.index) == ["am_mixup (beta=1.0)", "am_mixup (beta=3.0)"]
+    assert list(made.lines.index) == ["am_mixup (beta=1.0)", "am_mixup (beta=3.0)", "am_mixup (beta=10.0)"]
 
 
 def test_failed_cells_are_shown_with_their_reason():
