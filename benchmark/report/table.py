@@ -84,7 +84,7 @@ def tables(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Table]:
     frame = frame.assign(label=_labels(frame))
     for _, group in frame.groupby(list(GROUP), sort=True, dropna=False):
         first = group.iloc[0]
-        lines = {label: _line(rows, columns) for label, rows in group.groupby("label")}
+        lines = {str(label): _line(rows, columns) for label, rows in group.groupby("label")}
         order = sorted(lines, key=lambda label: (label != "baseline", _natural(label)))
         shown = pd.DataFrame.from_dict({label: lines[label] for label in order}, orient="index")
         failed = group[group["status"] == "failed"]
