@@ -46,13 +46,15 @@ class SweepDisplay:
         self.finished = 0
 
     def __enter__(self) -> "SweepDisplay":
-        self.bars.start()
+        if not self.bars.disable:
+            self.bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.bars.stop()
+        if not self.bars.disable:  # older versions of rich end even a disabled display with a blank line
+            self.bars.stop()
 
     def cell_started(self, cell: Cell) -> "SweepDisplay":
         """Name the cell on its bar."""
