@@ -1,12 +1,13 @@
 """YAML files read strictly: YAML 1.2, every complaint with file and line, validated by pydantic."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from benchmark.errors import InputError
@@ -73,13 +74,15 @@ def read(path: Path) -> Document:
 def _parse(path: Path, text: str) -> Document:
     lines: dict[Place, int] = {}
     try:
-        root = YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # anchors are refused below
+            root = YAML(typ="safe", pure=True).compose(text)
         _index(path, root, (), lines, set())
         data = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: not valid YAML: {error.problem}; fix the syntax") from None
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, KeyError) as error:  # KeyError: `!!bool x`
         if isinstance(error, InputError):
             raise
         first = str(error).strip().splitlines()[0]
@@ -96,7 +99,7 @@ def _index(path: Path, node: Node | None, place: Place, lines: dict[Place, int],
         return
     line = node.start_mark.line + 1
     lines.setdefault(place, line)
-    if id(node) in seen:
+    if node.anchor or id(node) in seen:
         raise InputError(f"{path}:{line}: anchors and aliases are not allowed; write the value out")
     seen.add(id(node))
     if isinstance(node, SequenceNode):
@@ -104,12 +107,14 @@ def _index(path: Path, node: Node | None, place: Place, lines: dict[Place, int],
             _index(path, item, (*place, i), lines, seen)
     elif isinstance(node, MappingNode):
         keys: dict[str, int] = {}
-        for key, value in node.value:
+        for i, (key, value) in enumerate(node.value):
             name, at = str(key.value), key.start_mark.line + 1
+            if key.anchor or key.tag == "tag:yaml.org,2002:merge":
+                raise InputError(f"{path}:{at}: anchors and merge keys are not allowed; write the value out")
             if name in keys:
                 raise InputError(
                     f"{path}:{at}: key {name!r} repeated, first on line {keys[name]}; remove or rename one"
                 )
             keys[name] = at
-            lines[(*place, name)] = at
+            lines[(*place, name)] = lines[(*place, i)] = at  # by position too: a key may not be read as its text
             _index(path, value, (*place, name), lines, seen)

@@ -29,7 +29,7 @@ class _File(BaseModel):
     coarse: str = ""
     fine: str = ""
     ignore: list[Any] = Field(default_factory=list)
-    names: dict[Any, Any] = Field(default_factory=dict)
+    names: dict[Any, str] = Field(default_factory=dict)
     provenance: str = ""
     licence: str = "unknown"
 
@@ -95,9 +95,8 @@ def _walk(document: Document, node: object, place: Place, depth: int) -> Iterato
     if not node:
         raise document.error(place, f"{place[-1]!r} is empty; add classes or remove it")
     for i, name in enumerate(node):
-        here = (*place, i if depth == 1 else str(name))
-        _check_name(document, here, name)
-        below = _walk(document, node[name], here, depth - 1) if isinstance(node, dict) else [()]
+        _check_name(document, (*place, i), name)
+        below = _walk(document, node[name], (*place, name), depth - 1) if isinstance(node, dict) else [()]
         yield from ((name, *rest) for rest in below)
 
 
@@ -107,9 +106,7 @@ def _kind(node: object) -> str:
 
 def _check_name(document: Document, place: Place, name: object) -> None:
     if not isinstance(name, str):
-        raise document.error(
-            place, f"class name {name!r} was read as {type(name).__name__}; put it in quotes: '{name}'"
-        )
+        raise document.error(place, f"class name {name!r} was read as {type(name).__name__}; put its text in quotes")
     if not name.strip() or name != name.strip():
         raise document.error(place, f"class name {name!r} is blank or has blanks at its ends; trim it")
 

@@ -44,6 +44,8 @@ def read(request: Request) -> Raw:
             "with --data-root or C2F_DATA_ROOT, or let --download fetch them"
         )
     for name, md5 in _files(request).items():
+        if not (folder / name).is_file():
+            raise InputError(f"{request.name}: the download left no {name} in {folder}; put the files there by hand")
         if md5 and _md5(folder / name) != md5:
             raise InputError(f"{folder / name}: corrupt, MD5 is not {md5}; delete it and fetch it again")
     try:

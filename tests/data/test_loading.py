@@ -1,0 +1,129 @@
+"""From decoded parts to labelled splits: joined by class name, checked against a plain loop."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark import data, registry
+from benchmark.data import Decoded
+from benchmark.data.source import Part, Raw
+from benchmark.errors import InputError
+from benchmark.schema import CoarseSplit, Hierarchy, Task
+
+SOURCE_ORDER = ("e", "c", "a", "d", "b")  # of the source; the hierarchy lists a to d in another order, e is ignored
+PATHS = (("land", "cats", "b"), ("land", "dogs", "d"), ("land", "dogs", "a"), ("water", "fish", "c"))
+
+
+@pytest.fixture
+def task() -> Task:
+    tree = Hierarchy("made", 1, "Made", "imagefolder/x", 4, ("realm", "kind", "breed"), PATHS, "realm", "breed", ("e",))
+    return Task("made", "coarse-to-fine", tree, "realm", "breed")
+
+
+def decoded(rng: torch.Generator, *parts: str, count: int = 60) -> Decoded:
+    """Images that carry their class and their place in the part: pixel (0, 0) and (0, 1)."""
+    made = {}
+    for name in parts:
+        labels = torch.randint(0, 5, (count,), generator=rng).numpy()
+        images = np.zeros((count, 1, 4, 4), np.uint8)
+        images[:, 0, 0, 0], images[:, 0, 0, 1] = labels, np.arange(count)
+        made[name] = Part(images, labels)
+    return Decoded(Raw(SOURCE_ORDER, made), "0" * 16)
+
+
+@pytest.mark.parametrize("parts", [("train",), ("train", "test"), ("train", "val"), ("train", "val", "test")])
+def test_labels_equal_a_plain_loop_that_joins_by_name(task: Task, rng: torch.Generator, parts: tuple[str, ...]):
+    loaded = data.load(task, decoded(rng, *parts))
+    for split in (loaded.train, loaded.val, loaded.test):
+        assert (split.images.dtype, split.labels.dtype) == (torch.uint8, torch.int64)
+        expected = []
+        for image in split.images:
+            name = SOURCE_ORDER[int(image[0, 0, 0])]
+            expected.append(["b", "d", "a", "c"].index(name))
+        assert split.labels.tolist() == expected
+
+
+def test_coarse_split_equals_a_plain_loop_and_holds_no_fine_label(task: Task, rng: torch.Generator):
+    train = data.load(task, decoded(rng, "train")).train
+    coarse = data.coarsen(train, task)
+    names = [SOURCE_ORDER[int(image[0, 0, 0])] for image in train.images]
+    assert coarse.labels.tolist() == [["land", "water"].index({"c": "water"}.get(name, "land")) for name in names]
+    assert [field.name for field in dataclasses.fields(CoarseSplit)] == ["images", "labels"]
+    assert int(coarse.labels.max()) < len(task.coarse_classes) < len(task.fine_classes)
+    assert coarse.images.data_ptr() == train.images.data_ptr()
+
+
+def test_middle_level_can_be_fine_or_coarse(task: Task, rng: torch.Generator):
+    images = decoded(rng, "train", "test")
+    kinds = data.load(dataclasses.replace(task, fine_level="kind"), images).train
+    breeds_task = dataclasses.replace(task, coarse_level="kind")
+    coarse = data.coarsen(data.load(breeds_task, images).train, breeds_task)
+    assert breeds_task.coarse_classes == ("cats", "dogs", "fish")
+    torch.testing.assert_close(coarse.labels, kinds.labels, rtol=0, atol=0)
+
+
+def test_ignored_classes_are_dropped_from_every_part(task: Task, rng: torch.Generator):
+    images = decoded(rng, "train", "val", "test")
+    loaded = data.load(task, images)
+    for name in ("train", "val", "test"):
+        split, part = getattr(loaded, name), images.raw.parts[name]
+        assert (part.labels == 0).any()
+        assert split.images[:, 0, 0, 1].tolist() == np.flatnonzero(part.labels != 0).tolist()
+
+
+def test_splits_of_one_part_are_disjoint_complete_and_stratified(task: Task, rng: torch.Generator):
+    images = decoded(rng, "train", count=200)
+    loaded = data.load(task, images)
+    places = [split.images[:, 0, 0, 1].tolist() for split in (loaded.train, loaded.val, loaded.test)]
+    kept = np.flatnonzero(images.raw.parts["train"].labels != 0)
+    assert sorted(itertools.chain(*places)) == kept.tolist()
+    source_labels = images.raw.parts["train"].labels[kept]
+    assert len(loaded.test.labels) == sum(round(0.3 * int((source_labels == label).sum())) for label in range(1, 5))
+
+
+def test_own_test_part_is_left_whole(task: Task, rng: torch.Generator):
+    images = decoded(rng, "train", "test")
+    images.raw.parts["test"].labels[:] = np.arange(60) % 4 + 1  # nothing to ignore
+    assert data.load(task, images).test.images.shape[0] == 60
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_class_without_images_in_a_part_is_named(task: Task, rng: torch.Generator, part: str):
+    images = decoded(rng, "train", "val", "test")
+    labels = images.raw.parts[part].labels
+    labels[labels == SOURCE_ORDER.index("d")] = SOURCE_ORDER.index("a")
+    with pytest.raises(InputError, match=f"made: no {part} images of d; add images .*`ignore`"):
+        data.load(task, images)
+
+
+def test_class_too_small_to_split_is_named(task: Task, rng: torch.Generator):
+    images = decoded(rng, "train")
+    labels = images.raw.parts["train"].labels
+    labels[labels == SOURCE_ORDER.index("d")] = SOURCE_ORDER.index("a")
+    labels[0] = SOURCE_ORDER.index("d")
+    with pytest.raises(InputError, match=r"made: no (train|val|test) images of d; add images \(at least 4 a class"):
+        data.load(task, images)
+
+
+def test_split_digest_changes_with_the_split_only(task: Task, rng: torch.Generator):
+    images = decoded(rng, "train", "test")
+    digest = data.load(task, images).split_digest
+    images.raw.parts["train"].images[:] = 0
+    assert data.load(task, images).split_digest == digest
+    renamed = dataclasses.replace(task, hierarchy=dataclasses.replace(task.hierarchy, source="imagefolder/y"))
+    assert data.load(renamed, images).split_digest != digest  # another salt
+    images.raw.parts["test"].labels[0] = 0 if images.raw.parts["test"].labels[0] else 1
+    assert data.load(task, images).split_digest != digest  # one test image more or less is ignored
+    del images.raw.parts["test"]
+    assert data.load(task, images).split_digest != digest
+
+
+def test_source_that_does_not_cover_the_classes_is_refused():
+    task = registry.task("digits-halves")
+    tree = dataclasses.replace(task.hierarchy, paths=(*task.hierarchy.paths[:-1], ("five_and_above", "nine")))
+    with pytest.raises(InputError, match=r"1 classes without images: nine; 1 classes nobody claims: 9\. List"):
+        data.decode(tree, Path("nowhere"))
