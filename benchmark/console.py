@@ -1,5 +1,6 @@
 """What a run shows: two progress bars on a terminal, plain lines elsewhere, nothing if asked to be quiet."""
 
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
@@ -18,6 +19,8 @@ from rich.table import Table as RichTable
 
 from benchmark.report import table
 from benchmark.schema import Cell
+
+LINE_SECONDS = 30.0  # a log gets no more lines about the running cell than that
 
 
 def describe(cell: Cell) -> str:
@@ -44,6 +47,7 @@ class SweepDisplay:
         self.over_cells = self.bars.add_task("cells", total=cells, note="")
         self.over_images = self.bars.add_task("images", total=None, note="")
         self.finished = 0
+        self.last_line = time.monotonic()
 
     def __enter__(self) -> "SweepDisplay":
         if not self.bars.disable:
@@ -80,12 +84,15 @@ class SweepDisplay:
         self.bars.advance(self.over_images, images)
 
     def epoch(self, record: Mapping[str, float], epochs: int) -> None:
-        """Show the epoch's loss, coarse validation accuracy and speed."""
+        """Show the epoch's loss, coarse validation accuracy and speed; off a terminal now and then a line."""
         note = (
             f"epoch {record['epoch'] + 1:.0f}/{epochs} loss {record['loss']:.3f} "
             f"coarse {record['val_acc']:.3f} {record['images_per_second']:.0f} img/s"
         )
         self.bars.update(self.over_images, note=note)
+        if not self.quiet and not self.console.is_terminal and time.monotonic() - self.last_line > LINE_SECONDS:
+            self.console.print(f"    {note}", markup=False)
+            self.last_line = time.monotonic()
 
 
 def show_results(

@@ -74,6 +74,9 @@ def _check_header(document: Document, file: _File) -> None:
     if family not in SOURCE_FAMILIES:
         known = ", ".join(SOURCE_FAMILIES)
         raise document.error(("source",), f"unknown source family {family!r}; use one of: {known}")
+    for i, level in enumerate(file.levels):
+        if not NAME_PATTERN.fullmatch(level):
+            raise document.error(("levels", i), f"level {level!r} must match {NAME_PATTERN.pattern}; rename it")
     if len(set(file.levels)) < len(file.levels):
         raise document.error(("levels",), f"level names must differ, got {file.levels}; rename one")
     for key in ("coarse", "fine"):
@@ -115,20 +118,31 @@ def _check_unique(document: Document, file: _File, paths: tuple[tuple[str, ...],
     leaves = [path[-1] for path in paths]
     repeated = [name for name, count in Counter(leaves).items() if count > 1]
     if repeated:
-        raise document.error(("classes",), f"classes listed twice: {_list(repeated)}; keep one of each")
+        last = max(i for i, name in enumerate(leaves) if name == repeated[0])
+        raise document.error(_place(paths, last), f"classes listed twice: {_list(repeated)}; keep one of each")
     for depth, level in enumerate(file.levels[:-1]):
         prefixes = {path[: depth + 1] for path in paths}
         shared = [name for name, n in Counter(p[-1] for p in prefixes).items() if n > 1]
         if shared:
-            raise document.error(("classes",), f"level {level!r} names {_list(shared)} under two parents; rename one")
+            prefix = [path[: depth + 1] for path in paths if path[depth] == shared[0]][-1]
+            message = f"level {level!r} names {_list(shared)} under two parents; rename one"
+            raise document.error(("classes", *prefix), message)
     for i, name in enumerate(file.ignore):
         _check_name(document, ("ignore", i), name)
+    if len(set(file.ignore)) < len(file.ignore):
+        raise document.error(("ignore",), "a class is listed twice; keep one of each")
     both = sorted(set(leaves) & set(file.ignore))
     if both:
         raise document.error(("ignore",), f"both ignored and listed: {_list(both)}; keep one of the two")
     strangers = sorted(str(name) for name in file.names if name not in set(leaves))
     if strangers:
         raise document.error(("names",), f"names for classes that are not listed: {_list(strangers)}; remove")
+
+
+def _place(paths: tuple[tuple[str, ...], ...], leaf: int) -> Place:
+    """Where in the file a leaf stands."""
+    parents = paths[leaf][:-1]
+    return ("classes", *parents, sum(path[:-1] == parents for path in paths[:leaf]))
 
 
 def _singletons(levels: list[str], paths: tuple[tuple[str, ...], ...]) -> Iterator[str]:

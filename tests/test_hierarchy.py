@@ -101,7 +101,7 @@ UNQUOTED = [("747", "int"), ("true", "bool"), ("null", "NoneType"), ("1e3", "flo
         ),
         pytest.param(
             with_classes("  cats: [siam, manx]\n  dogs: [pug, manx]"),
-            r":7: classes listed twice: manx; keep one of each",
+            r":9: classes listed twice: manx; keep one of each",
             id="repeated-class",
         ),
         pytest.param(with_classes("  cats: [siam]\n  dogs: []"), r":9: 'dogs' is empty; add classes", id="empty-group"),
@@ -118,8 +118,12 @@ UNQUOTED = [("747", "int"), ("true", "bool"), ("null", "NoneType"), ("1e3", "flo
             id="too-shallow",
         ),
         pytest.param(
+            HEADER.replace("[kind, breed]", "[kind, 'a:b']") + CLASSES, r":6: level 'a:b' must match", id="level-name"
+        ),
+        pytest.param(HEADER + "ignore: [cow, cow]\n" + CLASSES, r":7: a class is listed twice", id="ignored-twice"),
+        pytest.param(
             THREE.replace("fish:", "cats:"),
-            r":7: level 'kind' names cats under two parents; rename one",
+            r":12: level 'kind' names cats under two parents; rename one",
             id="two-parents",
         ),
         pytest.param(with_classes("  cats: [siam,\n    ' ']"), r":9: class name ' ' is blank", id="blank-class"),
