@@ -3,7 +3,7 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,15 @@ def rng(request: pytest.FixtureRequest) -> torch.Generator:
     """A generator whose seed is the test's own name: stable, and different between tests."""
     name = hashlib.sha256(request.node.name.encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(name[:7], "big"))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small problems solved in many steps only wait for a second thread, the longer the busier the machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
