@@ -28,15 +28,6 @@ SIZES = {
 }  # 16 for the others
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Two images are too few to share between threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def make(name: str, size: int = 32, seed: int = 0, channels: int = 3, **args: float) -> Network:
     return backbones.build(name, args, 5, channels, size, seed)
 

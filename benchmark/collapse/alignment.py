@@ -56,7 +56,7 @@ def uniformity(features: Tensor) -> float:
         later = points[start + CHUNK :]
         for other in later.split(CHUNK):
             total += float((4 * (rows @ other.T) - 4).exp_().sum())
-    return min(math.log(total / (count * (count - 1) / 2)), 0.0) if total > 0 else -math.inf
+    return min(math.log(total / (count * (count - 1) / 2)), 0.0)
 
 
 def class_separation_r2(features: Tensor, labels: Tensor) -> float:

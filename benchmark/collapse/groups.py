@@ -1,7 +1,6 @@
 """What all collapse metrics start from: checked features, unit features, sums by class."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -25,10 +24,11 @@ def unit(features: Tensor) -> Tensor:
         ValueError: if a feature is zero, which has no direction.
     """
     features = checked(features)
-    zeros = int((features.norm(dim=1) == 0).sum())
+    lengths: Tensor = features.norm(dim=1, keepdim=True)
+    zeros = int((lengths == 0).sum())
     if zeros:
         raise ValueError(f"{zeros} of {len(features)} features are zero and have no direction; the network is dead")
-    return F.normalize(features, dim=1)
+    return features / lengths  # F.normalize would leave those below 1e-12 too short
 
 
 def class_means(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,8 +13,8 @@ def predict(bank: tuple[Tensor, Tensor], queries: Tensor, num_classes: int) -> T
     """Classes with the largest sum of exp(cosine / 0.07) over the 20 nearest neighbours.
 
     Args:
-        bank: features (M, D) float and labels (M,) int64.
-        queries: (N, D) float.
+        bank: features (M, D) float32 and labels (M,) int64.
+        queries: (N, D) float32.
         num_classes: F.
 
     Returns:

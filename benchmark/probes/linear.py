@@ -46,7 +46,7 @@ def fit(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> LinearProbe
         val: the same; labels may be missing.
 
     Returns:
-        The probe; its features are standardised by the statistics of what it was fitted on.
+        The probe; features are standardised by the statistics of train, in the refit too.
 
     Raises:
         ArithmeticError: if L-BFGS does not reach TOLERANCE within MAX_ITERATIONS.
@@ -63,9 +63,8 @@ def fit(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> LinearProbe
         accuracies.append(float((predicted == val[1]).double().mean()))
     best = int(np.argmax(accuracies))  # the first, so the larger l2 of equals
 
-    both, labels = torch.cat([train[0], val[0]]), torch.cat([train[1], val[1]])
-    mean, scale = _statistics(both)
-    coefficients = solve(_with_one((both - mean) / scale), labels, GRID[best], solutions[best])
+    both, labels = torch.cat([x, x_val]), torch.cat([train[1], val[1]])
+    coefficients = solve(both, labels, GRID[best], solutions[best])
     return LinearProbe(coefficients, mean, scale, GRID[best], accuracies[best])
 
 

@@ -9,8 +9,8 @@ def predict(bank: tuple[Tensor, Tensor], queries: Tensor, num_classes: int) -> T
     """Classes whose mean is nearest in angle.
 
     Args:
-        bank: features (M, D) float and labels (M,) int64, every class at least once.
-        queries: (N, D) float.
+        bank: features (M, D) float32 and labels (M,) int64, every class at least once.
+        queries: (N, D) float32.
         num_classes: F.
 
     Returns:
