@@ -64,6 +64,7 @@ class SweepDisplay:
         """Name the cell on its bar."""
         self.bars.reset(self.over_images, description=f"{cell.method} seed {cell.seed}", note="", total=None)
         self.bars.update(self.over_cells, note=cell.task.name)
+        self.last_line = time.monotonic()
         return self
 
     def cell_finished(self, cell: Cell, seconds: float, problem: str) -> None:
