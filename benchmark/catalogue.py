@@ -160,12 +160,18 @@ def _fields(cls: type[Any], prefix: str) -> Iterable[str]:
             continue
         default = "required" if field.default is dataclasses.MISSING else f"default {_default(field.default)}"
         info = next((arg for arg in get_args(hints[field.name])[1:] if hasattr(arg, "description")), None)
-        limits = [str(m) for m in info.metadata] if info else []
+        limits = [_limit(bound) for bound in info.metadata] if info else []
         choices = get_args(get_args(hints[field.name])[0]) if info else ()
         allowed = ", ".join([*map(str, choices), *limits])
         yield f"  {prefix}{field.name}  {default}{f'; {allowed}' if allowed else ''}"
         if info:
             yield f"      {info.description}"
+
+
+def _limit(bound: Any) -> str:
+    """pydantic's Ge(ge=0) as `>= 0`."""
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    return ", ".join(f"{sign} {getattr(bound, name)}" for name, sign in signs.items() if hasattr(bound, name))
 
 
 def _default(value: Any) -> str:

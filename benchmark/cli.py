@@ -86,8 +86,9 @@ def run(  # noqa: PLR0913, every option is one of the command's
 ) -> None:
     """Run a grid of cells and write results.csv; what is done already is skipped.
 
-    With --suite, the other options replace parts of it. Without, --tasks and --recipe are needed; methods default
-    to all, the backbone to resnet18-thin, seeds to 0-2.
+    With --suite (or nothing: the quickstart), the other options replace parts of it.
+
+    With --tasks alone, --recipe is needed too; defaults: all methods, resnet18-thin, seeds 0-2.
     """
     from benchmark import options, sweep
     from benchmark.store import Store

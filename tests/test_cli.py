@@ -163,7 +163,11 @@ def test_list_names_everything(c2f, kind, monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "name", "fragments"),
     [
-        ("method", "am_mixup", ["--set method.am_mixup.beta", "speed at which lam nears 1/2", "half, beta, literal"]),
+        (
+            "method",
+            "am_mixup",
+            ["--set method.am_mixup.beta  default 1.0; >= 0", "speed at which lam nears 1/2", "half, beta, literal"],
+        ),
         ("task", "digits-halves", ["below_five: 0, 1, 2, 3, 4", "licence: CC BY 4.0"]),
         ("task", "fashion-mnist-groups", ["note: worn_on with a single garment: carried"]),
         ("backbone", "resnet18-thin", ["timm model: resnet18"]),

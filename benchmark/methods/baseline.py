@@ -12,7 +12,7 @@ class Baseline(InputMethod):
     """L = CE(g(h(x)), y)."""
 
     title: ClassVar[str] = "Baseline"
-    paper: ClassVar[str] = "cross-entropy without augmentation by the method"
+    paper: ClassVar[str] = "empirical risk minimisation; Vapnik, NeurIPS 1991"
     year: ClassVar[int] = 1991
     family: ClassVar[Family] = "control"
 
