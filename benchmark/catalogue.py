@@ -169,7 +169,7 @@ def _fields(cls: type[Any], prefix: str) -> Iterable[str]:
 
 
 def _limit(bound: Any) -> str:
-    """pydantic's Ge(ge=0) as `>= 0`."""
+    """Pydantic's Ge(ge=0) as `>= 0`."""
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     return ", ".join(f"{sign} {getattr(bound, name)}" for name, sign in signs.items() if hasattr(bound, name))
 
