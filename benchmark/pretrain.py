@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -100,34 +100,17 @@ def pretrain(
         FloatingPointError: if the loss of an epoch is not finite.
     """
     trainer = prepare(network, method, recipe, splits[0], streams, device)
-    train_subset, val_subset = (_subset(_to(split, device), MONITORED) for split in splits)
+    monitored = [_subset(_to(split, device), MONITORED) for split in splits]
+    batch = min(recipe.batch_size, len(splits[0].labels))
+    monitor.begin(recipe.epochs * steps_per_epoch(len(splits[0].labels), recipe) * batch)
     history: list[dict[str, float]] = []
-    train_acc = 0.0
-    per_epoch = steps_per_epoch(len(splits[0].labels), recipe) * min(recipe.batch_size, len(splits[0].labels))
-    monitor.begin(recipe.epochs * per_epoch)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(streams.dropout)
         for epoch in range(recipe.epochs):
+            train_acc = history[-1]["train_acc"] if history else 0.0
             progress = Progress(epoch, epoch / recipe.epochs, train_acc)
-            lr = trainer.optimizer.param_groups[0]["lr"]
-            started = time.perf_counter()
-            loss, images = _epoch(trainer, progress, monitor)
-            seconds = time.perf_counter() - started
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"loss became {loss} in epoch {epoch}; lower recipe.lr")
-            train_acc = accuracy(trainer, train_subset)
-            record = {
-                "epoch": epoch,
-                "lr": lr,
-                "loss": loss,
-                "train_acc": train_acc,
-                "val_acc": accuracy(trainer, val_subset),
-                "epoch_seconds": seconds,
-                "images_per_second": images / seconds,
-                **method.diagnostics(progress),
-            }
-            history.append(record)
-            monitor.epoch(record, recipe.epochs)
+            history.append(_measured_epoch(trainer, progress, monitored, monitor))
+            monitor.epoch(history[-1], recipe.epochs)
     return history
 
 
@@ -229,6 +212,29 @@ def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _measured_epoch(
+    trainer: Trainer, progress: Progress, monitored: Sequence[CoarseSplit], monitor: Monitor
+) -> dict[str, float]:
+    """Train for an epoch; its line of history.csv."""
+    lr = trainer.optimizer.param_groups[0]["lr"]
+    started = time.perf_counter()
+    loss, images = _epoch(trainer, progress, monitor)
+    seconds = time.perf_counter() - started
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"loss became {loss} in epoch {progress.epoch}; lower recipe.lr")
+    train_acc, val_acc = (accuracy(trainer, split) for split in monitored)
+    return {
+        "epoch": progress.epoch,
+        "lr": lr,
+        "loss": loss,
+        "train_acc": train_acc,
+        "val_acc": val_acc,
+        "epoch_seconds": seconds,
+        "images_per_second": images / seconds,
+        **trainer.method.diagnostics(progress),
+    }
 
 
 def _epoch(trainer: Trainer, progress: Progress, monitor: Monitor) -> tuple[float, int]:
