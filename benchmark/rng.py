@@ -2,7 +2,7 @@
 
 `init`, `order`, `policy` and `probe` hash what all methods of a comparison share, so methods are compared in
 pairs on equal initial weights, batches and crops. `mix` hashes the method too. Adding a purpose never moves
-another. Every generator lives on the CPU: the same draws on any device, and no synchronisation with a GPU.
+another, and how scores are defined moves none. Every generator lives on the CPU: the same draws on any device, and no synchronisation with a GPU.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ Purpose = Literal["init", "order", "policy", "probe", "dropout", "mix"]
 
 def seed(cell: Cell, purpose: Purpose) -> int:
     """63-bit seed of a stream."""
-    identity = cell.identity if purpose == "mix" else cell.shared_identity
+    identity = cell.training_identity if purpose == "mix" else cell.shared_identity
     text = json.dumps([identity, purpose], sort_keys=True)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 

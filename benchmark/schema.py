@@ -192,14 +192,14 @@ class Cell:
         }
 
     @property
+    def training_identity(self) -> dict[str, Any]:
+        """Everything that can change the trained network."""
+        return {**self.shared_identity, "method": self.method, "method_params": dict(self.method_params)}
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Everything that can change the cell's numbers."""
-        return {
-            **self.shared_identity,
-            "method": self.method,
-            "method_params": dict(self.method_params),
-            "metric_version": METRIC_VERSION,
-        }
+        return {**self.training_identity, "metric_version": METRIC_VERSION}
 
     @cached_property
     def key(self) -> str:

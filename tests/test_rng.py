@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from benchmark import rng
+from benchmark import rng, schema
 
 
 @pytest.mark.parametrize("purpose", ["init", "order", "policy", "probe", "dropout"])
@@ -17,6 +17,12 @@ def test_shared_purposes_do_not_depend_on_the_method(toy_cell, purpose):
 def test_mix_depends_on_the_method_and_its_parameters(toy_cell):
     cells = [toy_cell("baseline"), toy_cell("am_mixup"), toy_cell("am_mixup", beta=7.0)]
     assert len({rng.seed(cell, "mix") for cell in cells}) == 3
+
+
+def test_a_metric_version_does_not_move_training(toy_cell, monkeypatch):
+    before = [rng.seed(toy_cell("mixup"), purpose) for purpose in ("init", "order", "policy", "mix")]
+    monkeypatch.setattr(schema, "METRIC_VERSION", schema.METRIC_VERSION + 1)
+    assert [rng.seed(toy_cell("mixup"), purpose) for purpose in ("init", "order", "policy", "mix")] == before
 
 
 def test_every_shared_part_and_every_purpose_moves_the_seed(toy_cell, toy_recipe):

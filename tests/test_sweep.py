@@ -128,7 +128,7 @@ def test_every_score_is_filled_in(run):
         ({"methods": [("am_mixup", {"betta": 1})]}, "did you mean 'beta'"),
         ({"backbones": ["resnet18-thinn"]}, "did you mean 'resnet18-thin'"),
         ({"backbones": ["vit_tiny_patch16_224"]}, "cannot be built for 3 x 16 x 16 images"),
-        ({"tasks": ["cifar100-superclass"]}, "no train in .*cifar-100-python.*--data-root.*--download"),
+        ({"tasks": ["cifar10-vehicles-animals"]}, "no data_batch_1 in .*--data-root.*--download"),
     ],
 )
 def test_plans_refuse_what_cannot_run(changes, problem, toy_recipe, tmp_path):
