@@ -1,8 +1,9 @@
 """Streams of randomness: (cell, purpose) -> torch.Generator, by SHA-256 of names.
 
-`init`, `order`, `policy` and `probe` hash what all methods of a comparison share, so methods are compared in
-pairs on equal initial weights, batches and crops. `mix` hashes the method too. Adding a purpose never moves
-another, and how scores are defined moves none. Every generator lives on the CPU: the same draws on any device, and no synchronisation with a GPU.
+`init`, `order`, `policy` and `probe` hash what all methods of a comparison share, so methods are compared in pairs on
+equal initial weights, batches and crops. `mix` hashes the method too. Adding a purpose never moves another, and how
+scores are defined moves none. Every generator lives on the CPU: the same draws on any device, and no synchronisation
+with a GPU.
 """
 
 import hashlib
