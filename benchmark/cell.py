@@ -1,6 +1,6 @@
 """run_cell: the straight line from a cell to its row."""
 
-import resource
+import math
 import statistics
 import sys
 import time
@@ -73,8 +73,12 @@ def _streams(cell: Cell) -> Streams:
 
 
 def _peak_memory_mb(device: torch.device) -> float:
-    """Of this process so far on a CPU, of this cell on a GPU."""
+    """Of this process so far on a CPU, of this cell on a GPU; NaN where the system does not tell (Windows)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:
+        return math.nan
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
