@@ -50,14 +50,17 @@ def command() -> str:
 
 @lru_cache(maxsize=1)
 def _commit() -> tuple[str, bool]:
-    """Commit of the checkout this package runs from, and whether files differ from it; empty elsewhere."""
+    """Commit of the checkout this package runs from, and whether files other than results differ from it."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return "", False
     try:
         commit, status = (
             subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=10).stdout
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+            for words in (
+                ["rev-parse", "HEAD"],
+                ["status", "--porcelain", "--untracked-files=no", "--", ".", ":!results"],
+            )
         )
     except (OSError, subprocess.SubprocessError):
         return "", False
