@@ -23,13 +23,17 @@ class Network(nn.Module):
         num_classes: K, outputs of the head.
         num_features: D, pooled features before the head.
         num_stages: hidden stages at which `features` can mix; at most 4, shallow to deep.
+        auxiliary: trainable parts a method adds, e.g. a projection head; trained along, unseen by the probes.
     """
+
+    auxiliary: nn.Module | None
 
     def __init__(self, model: nn.Module, num_classes: int, num_features: int) -> None:
         super().__init__()
         self.model = model
         self.num_classes = num_classes
         self.num_features = num_features
+        self.auxiliary = None
         self._stages = _stage_modules(model)
 
     @property
@@ -38,12 +42,13 @@ class Network(nn.Module):
         return len(self._stages)
 
     def features(self, images: Tensor, stage: int | None = None, mix: Mix | None = None) -> Tensor:
-        """Pooled features before the head, (B, D) float32.
+        """Pooled features before the head, (B, D) float32, or float64 of float64 images.
 
         Args:
             images: (B, C, H, W) float, normalised.
             stage: hidden stage whose output is passed through `mix`, in [0, num_stages).
-            mix: from the stage's output to a tensor of its shape; the batch is its first dimension.
+            mix: from the stage's output to a tensor of its shape; the batch is its first dimension. It may return
+                a larger batch, e.g. clean and mixed ones together: what follows the stage sees that one.
         """
         if stage is None or mix is None:
             return self._pooled(images)
@@ -56,7 +61,7 @@ class Network(nn.Module):
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits of the head, (B, D) -> (B, K) float32."""
-        return cast(Tensor, self.head(features)).float()
+        return _at_least_float32(cast(Tensor, self.head(features)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits, (B, C, H, W) -> (B, K) float32."""
@@ -67,9 +72,41 @@ class Network(nn.Module):
         """The classifier module."""
         return cast(nn.Module, cast(Any, self.model).get_classifier())
 
+    def to_maps(self, hidden: Tensor) -> Tensor:
+        """A stage's output as feature maps (B, C, h, w), whatever the family's own layout.
+
+        Convolutional families hand out maps already; Swin's channels come forward; of a ViT's tokens the patches are
+        laid on their grid and the prefix tokens (class, registers) left out.
+        """
+        if hidden.ndim == 4:
+            return hidden.permute(0, 3, 1, 2) if self._channels_last else hidden
+        prefix, grid = self._token_layout()
+        return hidden[:, prefix:].transpose(1, 2).unflatten(2, grid)
+
+    def from_maps(self, maps: Tensor, hidden: Tensor) -> Tensor:
+        """Feature maps (B, C, h, w) in the layout of `hidden`, a stage's output; prefix tokens are taken from it."""
+        if hidden.ndim == 4:
+            return maps.permute(0, 2, 3, 1) if self._channels_last else maps
+        prefix, _ = self._token_layout()
+        return torch.cat([hidden[:, :prefix], maps.flatten(2).transpose(1, 2).to(hidden.dtype)], dim=1)
+
+    @property
+    def _channels_last(self) -> bool:
+        return getattr(self.model, "output_fmt", "NCHW") == "NHWC"
+
+    def _token_layout(self) -> tuple[int, tuple[int, int]]:
+        """Number of prefix tokens, and rows and columns of patches."""
+        model = cast(Any, self.model)
+        return model.num_prefix_tokens, tuple(model.patch_embed.grid_size)
+
     def _pooled(self, images: Tensor) -> Tensor:
         model = cast(Any, self.model)
-        return cast(Tensor, model.forward_head(model.forward_features(images), pre_logits=True)).float()
+        return _at_least_float32(cast(Tensor, model.forward_head(model.forward_features(images), pre_logits=True)))
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    """Half precision becomes float32; float64 stays."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def _stage_modules(model: nn.Module) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The training loop; the only one. It sees coarse labels, never a fine one, never test, and keeps the last epoch."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,6 +63,7 @@ class Trainer:
     method: Method
     recipe: Recipe
     train: CoarseSplit
+    class_counts: Tensor  # (K,) int64
     mean: Tensor  # (1, C, 1, 1)
     std: Tensor
     device: torch.device
@@ -108,7 +110,7 @@ def pretrain(
         torch.manual_seed(streams.dropout)
         for epoch in range(recipe.epochs):
             train_acc = history[-1]["train_acc"] if history else 0.0
-            progress = Progress(epoch, epoch / recipe.epochs, train_acc)
+            progress = Progress(epoch, epoch / recipe.epochs, train_acc, trainer.class_counts)
             history.append(_measured_epoch(trainer, progress, monitored, monitor))
             monitor.epoch(history[-1], recipe.epochs)
     return history
@@ -123,6 +125,7 @@ def prepare(
     device: torch.device,
 ) -> Trainer:
     """Move everything to the device and make optimiser and schedule."""
+    network.auxiliary = method.auxiliary(network, streams.mix)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean, std = policy.channel_statistics(train.images)
     optimizer = _optimizer(network, recipe)
@@ -132,6 +135,7 @@ def prepare(
         method=method,
         recipe=recipe,
         train=_to(train, device),
+        class_counts=torch.bincount(train.labels, minlength=network.num_classes).to(device),
         mean=mean.to(device),
         std=std.to(device),
         device=device,
@@ -146,7 +150,7 @@ def train_step(trainer: Trainer, index: Tensor, progress: Progress) -> Tensor:
     """One optimiser step on the images at `index`; returns the detached loss without waiting for the device."""
     train, recipe = trainer.train, trainer.recipe
     images = policy.augment(train.images[index], recipe.policy, trainer.streams.policy)
-    images = policy.normalise(images, trainer.mean, trainer.std)
+    images = policy.normalise(trainer.method.views(images, trainer.streams.mix), trainer.mean, trainer.std)
     with torch.autocast(trainer.device.type, trainer.autocast, enabled=trainer.autocast is not None):
         loss = trainer.method.loss(trainer.network, images, train.labels[index], progress, trainer.streams.mix)
     loss.backward()
@@ -243,7 +247,8 @@ def _epoch(trainer: Trainer, progress: Progress, monitor: Monitor) -> tuple[floa
     total, images, steps = torch.zeros((), device=trainer.device), 0, 0
     count = steps_per_epoch(len(trainer.train.labels), trainer.recipe)
     for index in batches(trainer):
-        here = Progress(progress.epoch, (progress.epoch + steps / count) / trainer.recipe.epochs, progress.train_acc)
+        fraction = (progress.epoch + steps / count) / trainer.recipe.epochs
+        here = dataclasses.replace(progress, fraction=fraction)
         total += train_step(trainer, index, here)
         images, steps = images + len(index), steps + 1
         monitor.step(len(index))

@@ -94,13 +94,13 @@ def _levels(tree: Hierarchy, pair: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=1)
 def methods() -> Mapping[str, "type[Method]"]:
-    """Method classes by file name; every file of benchmark/methods/ but `base` holds exactly one."""
+    """Method classes by file name; every file of benchmark/methods/ but `base` holds exactly one, folders none."""
     import benchmark.methods
     from benchmark.methods.base import Method
 
     found = {}
     for info in sorted(pkgutil.iter_modules(benchmark.methods.__path__), key=lambda info: info.name):
-        if info.name == "base":
+        if info.name == "base" or info.ispkg:
             continue
         module = importlib.import_module(f"benchmark.methods.{info.name}")
         classes = [

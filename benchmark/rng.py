@@ -8,6 +8,7 @@ with a GPU.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -45,6 +46,12 @@ def beta(alpha: float, rng: Generator) -> float:
     return float(gammas[0] / gammas.sum())
 
 
+def betas(alpha: float, count: int, rng: Generator, device: torch.device) -> Tensor:
+    """One draw from Beta(alpha, alpha) for each of `count` images, (count,) float32."""
+    gammas = torch._standard_gamma(torch.full((2, count), alpha, dtype=torch.float64), generator=rng)
+    return (gammas[0] / gammas.sum(dim=0)).float().to(device, non_blocking=True)
+
+
 def permutation(size: int, rng: Generator, device: torch.device) -> Tensor:
     """A random permutation of range(size) on a device, (size,) int64."""
     return torch.randperm(size, generator=rng).to(device, non_blocking=True)
@@ -53,3 +60,18 @@ def permutation(size: int, rng: Generator, device: torch.device) -> Tensor:
 def uniform(rng: Generator) -> float:
     """One draw from [0, 1)."""
     return float(torch.rand((), generator=rng, dtype=torch.float64))
+
+
+def uniforms(shape: Sequence[int], rng: Generator, device: torch.device) -> Tensor:
+    """Draws from [0, 1), float32."""
+    return torch.rand(*shape, generator=rng).to(device, non_blocking=True)
+
+
+def normals(shape: Sequence[int], rng: Generator, device: torch.device) -> Tensor:
+    """Standard normal draws, float32."""
+    return torch.randn(*shape, generator=rng).to(device, non_blocking=True)
+
+
+def integers(high: int, shape: Sequence[int], rng: Generator, device: torch.device) -> Tensor:
+    """Draws from {0, ..., high - 1}, int64."""
+    return torch.randint(high, tuple(shape), generator=rng).to(device, non_blocking=True)

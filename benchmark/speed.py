@@ -125,7 +125,7 @@ def _bare(trainer: Trainer) -> Callable[[], object]:
 
 def _full(trainer: Trainer) -> Callable[[], object]:
     """The training loop's own step: batch, crop, flip, normalise, method, optimiser, schedule."""
-    progress = Progress(epoch=0, fraction=0.5, train_acc=0.5)
+    progress = Progress(epoch=0, fraction=0.5, train_acc=0.5, class_counts=trainer.class_counts)
     indices = torch.arange(IMAGES, device=trainer.device).split(trainer.recipe.batch_size)
     position = iter(range(10**9))
     return lambda: pretrain.train_step(trainer, indices[next(position) % (len(indices) - 1)], progress)

@@ -206,4 +206,4 @@ def test_monitored_subsets_are_capped_and_even():
 
 def test_progress_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Progress(0, 0.0, 0.0).epoch = 1
+        Progress(0, 0.0, 0.0, torch.ones(2)).epoch = 1

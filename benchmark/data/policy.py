@@ -29,8 +29,8 @@ def augment(images: Tensor, policy: str, rng: Generator) -> Tensor:
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """uint8 (B, C, H, W) -> float32 with zero mean and unit variance per channel, channels_last."""
-    floats = images.to(torch.float32, memory_format=torch.channels_last)
+    """Pixels (B, C, H, W) in [0, 255] -> float32 with zero mean and unit variance per channel, channels_last."""
+    floats = images.to(torch.float32, memory_format=torch.channels_last, copy=True)
     return floats.sub_(mean).div_(std)
 
 

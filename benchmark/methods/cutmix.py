@@ -1,6 +1,5 @@
 """CutMix (Yun et al., ICCV 2019, arXiv:1905.04899)."""
 
-from math import sqrt
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -8,6 +7,7 @@ from torch import Generator, Tensor
 
 from benchmark import rng as draws
 from benchmark.methods.base import Family, InputMethod, interpolate, parameters
+from benchmark.methods.shared.boxes import paste, random_box
 
 
 @parameters
@@ -31,15 +31,7 @@ class CutMix(InputMethod):
         """Images with a pasted box and area-weighted targets; the batch as it is with chance 1 - probability."""
         if draws.uniform(rng) >= self.probability:
             return images, targets
-        top, bottom, left, right = self._box(images.shape[2], images.shape[3], rng)
+        height, width = images.shape[2:]
+        box = random_box(height, width, 1 - draws.beta(self.alpha, rng), rng)
         order = draws.permutation(len(images), rng, images.device)
-        mixed = images.clone()
-        mixed[:, :, top:bottom, left:right] = images[order, :, top:bottom, left:right]
-        kept = 1 - (bottom - top) * (right - left) / (images.shape[2] * images.shape[3])
-        return mixed, interpolate(targets, order, kept)
-
-    def _box(self, height: int, width: int, rng: Generator) -> tuple[int, int, int, int]:
-        edge = sqrt(1 - draws.beta(self.alpha, rng))
-        y, x = int(draws.uniform(rng) * height), int(draws.uniform(rng) * width)
-        half_y, half_x = int(height * edge) // 2, int(width * edge) // 2
-        return max(y - half_y, 0), min(y + half_y, height), max(x - half_x, 0), min(x + half_x, width)
+        return paste(images, order, box), interpolate(targets, order, 1 - box.share(height, width))

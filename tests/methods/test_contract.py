@@ -11,7 +11,7 @@ from benchmark import backbones, registry
 from benchmark.methods.base import InputMethod, Progress, one_hot
 
 CLASSES = 4
-HALFWAY = Progress(epoch=3, fraction=0.5, train_acc=0.6)
+HALFWAY = Progress(epoch=3, fraction=0.5, train_acc=0.6, class_counts=torch.ones(CLASSES))
 FAMILIES = {
     "resnet": ("test_resnet", {}),
     "convnext": ("test_convnext", {}),

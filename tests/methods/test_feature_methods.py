@@ -11,7 +11,7 @@ from benchmark.methods.base import Progress, one_hot
 from benchmark.methods.manifold_mixup import ManifoldMixup
 from benchmark.methods.midpoint_mixup import MidpointMixup
 
-PROGRESS = Progress(0, 0.0, 0.0)
+PROGRESS = Progress(0, 0.0, 0.0, torch.ones(3))
 
 
 @pytest.fixture(scope="module")
