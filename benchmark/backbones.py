@@ -81,7 +81,8 @@ class Network(nn.Module):
         if hidden.ndim == 4:
             return hidden.permute(0, 3, 1, 2) if self._channels_last else hidden
         prefix, grid = self._token_layout()
-        return hidden[:, prefix:].transpose(1, 2).unflatten(2, grid)
+        patches: Tensor = hidden[:, prefix:].transpose(1, 2).unflatten(2, grid)  # type: ignore[no-untyped-call]
+        return patches
 
     def from_maps(self, maps: Tensor, hidden: Tensor) -> Tensor:
         """Feature maps (B, C, h, w) in the layout of `hidden`, a stage's output; prefix tokens are taken from it."""
