@@ -81,7 +81,7 @@ class Network(nn.Module):
         if hidden.ndim == 4:
             return hidden.permute(0, 3, 1, 2) if self._channels_last else hidden
         prefix, grid = self._token_layout()
-        patches: Tensor = hidden[:, prefix:].transpose(1, 2).unflatten(2, grid)  # type: ignore[no-untyped-call]
+        patches: Tensor = hidden[:, prefix:].transpose(1, 2).unflatten(2, grid)
         return patches
 
     def from_maps(self, maps: Tensor, hidden: Tensor) -> Tensor:
