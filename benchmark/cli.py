@@ -61,7 +61,7 @@ def root(
 def run(  # noqa: PLR0913, every option is one of the command's
     suite: Annotated[str, typer.Option(help="A named grid; see `c2f list suites`.")] = "",
     tasks: Annotated[str, typer.Option(help="Comma list; NAME or NAME@COARSE:FINE for other levels.")] = "",
-    methods: Annotated[str, typer.Option(help="Comma list; see `c2f list methods`.")] = "",
+    methods: Annotated[str, typer.Option(help="Comma list, or all; see `c2f list methods`.")] = "",
     backbones: Annotated[str, typer.Option(help="Comma list; small variants or any timm name.")] = "",
     seeds: Annotated[str, typer.Option(help="Comma list and ranges, e.g. 0-4 or 0,3,7-9.")] = "",
     recipe: Annotated[str, typer.Option(help="Training hyper-parameters; see `c2f list recipes`.")] = "",
@@ -122,6 +122,8 @@ def _run_plan(
             console.print(f"note: {escape(warning)}", style="yellow")
     todo = sweep.todo(plan, store, retry_failed)[:limit]
     if not quiet:
+        for left_out in plan.left_out:
+            console.print(f"left out: {escape(left_out)}", style="yellow")
         done = sum(store.has(cell.key) for cell in plan.cells)
         console.print(f"{len(plan.cells)} cells: {done} done already, {len(todo)} to run on {device}.")
     try:

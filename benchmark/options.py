@@ -60,7 +60,7 @@ def grid(request: Request) -> Grid:
             name="custom",
             title="",
             tasks=[],
-            methods=list(registry.methods()),
+            methods="all",
             backbones=[DEFAULT_BACKBONE],
             recipe=request.recipe,
             seeds=list(DEFAULT_SEEDS),
@@ -68,8 +68,9 @@ def grid(request: Request) -> Grid:
     else:
         base = registry.suite(request.suite or DEFAULT_SUITE)
     changes = parse_changes(request.changes)
-    names = names_of("--methods", request.methods)
-    methods = [(name, {}) for name in names] if names else [_entry(entry) for entry in base.methods]
+    entries = names_of("--methods", request.methods) or base.methods
+    every = entries in ("all", ["all"])
+    methods = [_entry(entry) for entry in (registry.methods() if every else entries)]
     chosen_backbones = names_of("--backbones", request.backbones) or base.backbones
     _check_used("method", changes.methods, [name for name, _ in methods])
     _check_used("backbone", changes.backbones, chosen_backbones)
@@ -80,6 +81,7 @@ def grid(request: Request) -> Grid:
         seeds=parse_seeds(request.seeds) if request.seeds else base.seeds,
         recipe=registry.recipe(request.recipe or base.recipe, changes.recipe),
         backbone_args=changes.backbones,
+        only_fitting=every,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -31,7 +31,7 @@ class Suite(BaseModel):
     name: str
     title: str
     tasks: list[str]
-    methods: list[str | dict[str, dict[str, Scalar]]]  # a name, or {name: {parameter: value}}
+    methods: Literal["all"] | list[str | dict[str, dict[str, Scalar]]]  # a name, or {name: {parameter: value}}
     backbones: list[str]
     recipe: str
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]

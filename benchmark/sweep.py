@@ -11,11 +11,13 @@ from typing import Protocol
 import torch
 
 from benchmark import backbones, data, registry
+from benchmark.backbones import Network
 from benchmark.cell import run_cell
 from benchmark.data import Decoded
 from benchmark.errors import InputError
+from benchmark.methods.base import Method
 from benchmark.pretrain import Monitor
-from benchmark.schema import Cell, Recipe, Scalar
+from benchmark.schema import Cell, Recipe, Scalar, Task
 from benchmark.store import Store
 
 
@@ -29,6 +31,7 @@ class Grid:
     seeds: Sequence[int]
     recipe: Recipe
     backbone_args: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    only_fitting: bool = False  # leave out methods that cannot train a backbone, rather than refuse the grid
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Plan:
 
     cells: tuple[Cell, ...]
     images: Mapping[str, Decoded]  # by task name
+    left_out: tuple[str, ...] = ()  # methods that cannot train a backbone of the grid, in words
 
 
 @dataclass
@@ -61,39 +65,68 @@ def plan(grid: Grid, data_root: Path, datasets_dir: Path | None = None, download
     """Resolve and check everything a grid names, before anything is trained.
 
     Raises:
-        InputError: for any unknown name, bad parameter, missing or corrupt image, or a backbone that does not take
-            a task's images.
+        InputError: for any unknown name, bad parameter, missing or corrupt image, a backbone that does not take a
+            task's images, or a method that cannot train a backbone (unless the grid asks for the fitting ones).
     """
-    methods = [(name, registry.method(name, params).params) for name, params in grid.methods]
+    methods = [(name, registry.method(name, params)) for name, params in grid.methods]
     for name in grid.backbones:
         backbones.check(name)
     tasks = [registry.task(name, datasets_dir) for name in grid.tasks]
     images = {task.name: data.decode(task.hierarchy, data_root, download) for task in tasks}
-    for task in tasks:
-        splits = data.load(task, images[task.name])  # every class has images in every split
-        for name in grid.backbones:  # every backbone takes such images
-            backbones.build(
-                name,
-                grid.backbone_args.get(name, {}),
-                num_classes=len(task.coarse_classes),
-                channels=splits.train.images.shape[1],
-                image_size=task.hierarchy.image_size,
-                seed=0,
+    channels = {task.name: _channels(task, images[task.name]) for task in tasks}
+    cells: list[Cell] = []
+    left_out: list[str] = []
+    for task, backbone in itertools.product(tasks, grid.backbones):
+        network = _network(grid, task, backbone, channels[task.name])
+        fitting, misfits = _fitting(methods, network, backbone)
+        if misfits and not grid.only_fitting:
+            raise InputError(misfits[0])
+        left_out += misfits
+        cells += [
+            Cell(
+                task=task,
+                data_digest=images[task.name].digest,
+                method=name,
+                method_params=method.params,
+                backbone=backbone,
+                backbone_args=grid.backbone_args.get(backbone, {}),
+                recipe=grid.recipe,
+                seed=seed,
             )
-    cells = [
-        Cell(
-            task=task,
-            data_digest=images[task.name].digest,
-            method=method,
-            method_params=params,
-            backbone=backbone,
-            backbone_args=grid.backbone_args.get(backbone, {}),
-            recipe=grid.recipe,
-            seed=seed,
-        )
-        for task, backbone, seed, (method, params) in itertools.product(tasks, grid.backbones, grid.seeds, methods)
-    ]
-    return Plan(tuple({cell.key: cell for cell in cells}.values()), images)
+            for seed, (name, method) in itertools.product(grid.seeds, fitting)
+        ]
+    return Plan(tuple({cell.key: cell for cell in cells}.values()), images, tuple(dict.fromkeys(left_out)))
+
+
+def _channels(task: Task, images: Decoded) -> int:
+    """C of the task's images, after a look at them: every class has some in every split."""
+    return data.load(task, images).train.images.shape[1]
+
+
+def _network(grid: Grid, task: Task, backbone: str, channels: int) -> Network:
+    return backbones.build(
+        backbone,
+        grid.backbone_args.get(backbone, {}),
+        num_classes=len(task.coarse_classes),
+        channels=channels,
+        image_size=task.hierarchy.image_size,
+        seed=0,
+    )
+
+
+def _fitting(
+    methods: Iterable[tuple[str, Method]], network: Network, backbone: str
+) -> tuple[list[tuple[str, Method]], list[str]]:
+    """The methods that can train the network, and for each other one why it cannot."""
+    fitting, misfits = [], []
+    for name, method in methods:
+        try:
+            method.check(network)
+        except InputError as error:
+            misfits.append(f"{name} cannot train {backbone}: {error}")
+        else:
+            fitting.append((name, method))
+    return fitting, misfits
 
 
 def todo(plan: Plan, store: Store, retry_failed: bool = False) -> list[Cell]:

@@ -80,6 +80,9 @@ def test_a_grid_of_ones_own_defaults_to_all_methods():
     grid = options.grid(request)
     assert [name for name, _ in grid.methods] == list(registry.methods())
     assert (grid.backbones, grid.seeds, request.name) == (["resnet18-thin"], [0, 1, 2], "custom")
+    assert grid.only_fitting  # asked for by name, a method that does not fit is an error; among all, it is left out
+    assert options.grid(Request(suite="quickstart", methods="all")).methods == grid.methods
+    assert not options.grid(Request(suite="quickstart", methods="mixup")).only_fitting
 
 
 def test_suites_may_give_parameters_and_set_overrides_them():

@@ -8,6 +8,7 @@ from conftest import HIERARCHIES
 
 from benchmark import registry, schema, sweep
 from benchmark.errors import InputError
+from benchmark.methods.base import InputMethod
 from benchmark.pretrain import Silent
 from benchmark.store import Store
 from benchmark.sweep import Grid
@@ -134,6 +135,30 @@ def test_every_score_is_filled_in(run):
 def test_plans_refuse_what_cannot_run(changes, problem, toy_recipe, tmp_path):
     with pytest.raises(InputError, match=problem):
         sweep.plan(make_grid(toy_recipe, **changes), tmp_path, HIERARCHIES)
+
+
+class OnlyViT(InputMethod):
+    """A method that says no to the toy backbone."""
+
+    params = {}  # noqa: RUF012
+
+    def check(self, network):
+        raise InputError("needs a class token; take e.g. vit-tiny-p4")
+
+    def mix(self, images, targets, rng):
+        return images, targets
+
+
+def test_a_method_that_cannot_train_a_backbone_is_refused_before_training(monkeypatch, toy_recipe, tmp_path):
+    make = registry.method
+    monkeypatch.setattr(registry, "method", lambda name, params: OnlyViT() if name == "vit" else make(name, params))
+    grid = make_grid(toy_recipe, methods=("baseline", "vit"))
+    reason = "vit cannot train test_resnet: needs a class token; take e.g. vit-tiny-p4"
+    with pytest.raises(InputError, match=reason):
+        sweep.plan(grid, tmp_path, HIERARCHIES)
+    plan = sweep.plan(dataclasses.replace(grid, only_fitting=True), tmp_path, HIERARCHIES)
+    assert plan.left_out == (reason,)
+    assert [cell.method for cell in plan.cells] == ["baseline", "baseline"]
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:1", "cuda:x"])
