@@ -3,13 +3,18 @@
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
+
+from tabulate import tabulate
 
 from benchmark import registry
 from benchmark.errors import unknown
+
+if TYPE_CHECKING:
+    from benchmark.speed import Line
 
 Listing = tuple[Sequence[str], Sequence[Sequence[str]]]
 
@@ -25,6 +30,29 @@ def listing(kind: str, datasets_dir: Path | None = None) -> Listing:
     if kind not in LISTINGS:
         raise unknown("kind", kind, ["tasks", *LISTINGS], "See `c2f list --help`.")
     return LISTINGS[kind]()
+
+
+def markdown(listing: Listing) -> str:
+    """A listing as a Markdown table, for the docs."""
+    headings, lines = listing
+    rows = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    text: str = tabulate(rows, headings, tablefmt="github", disable_numparse=True)
+    return f"{text}\n"
+
+
+def speed_table(lines: "Iterable[Line]") -> Listing:
+    """What `c2f speed` prints."""
+    rows = [
+        (
+            line.name,
+            f"{line.milliseconds:.1f}",
+            f"{line.images_per_second:.0f}",
+            f"{line.to_bare:.3f}",
+            f"{line.to_baseline:.3f}",
+        )
+        for line in lines
+    ]
+    return ("step", "ms", "images/s", "ratio to bare", "ratio to baseline"), rows
 
 
 def details(kind: str, name: str, datasets_dir: Path | None = None) -> str:
@@ -51,10 +79,15 @@ def _tasks(datasets_dir: Path | None) -> Listing:
 
 def _methods() -> Listing:
     lines = [
-        (name, cls.title, str(cls.year), cls.family, f"{cls.cost:g}", cls.paper)
+        (name, cls.title, str(cls.year), cls.family, f"{cls.cost:.3g}", cls.paper)
         for name, cls in registry.methods().items()
     ]
     return ("method", "title", "year", "family", "cost", "paper"), lines
+
+
+def _parameters() -> Listing:
+    lines = [(name, *parameter) for name, cls in registry.methods().items() for parameter in parameters(cls)]
+    return ("method", "parameter", "default", "allowed", "meaning"), lines
 
 
 def _backbones() -> Listing:
@@ -122,7 +155,7 @@ def _readable(name: str, names: Mapping[str, str]) -> str:
 def _method(name: str) -> str:
     cls = type(registry.method(name, {}))
     lines = [f"{name}: {cls.title} ({cls.paper})", "", inspect.getdoc(cls) or "", ""]
-    lines += _pairs(family=cls.family, cost=f"{cls.cost:g} x the baseline's passes")
+    lines += _pairs(family=cls.family, cost=f"{cls.cost:.3g} x the baseline's passes")
     return "\n".join([*lines, "", "parameters:", *_fields(cls, f"--set method.{name}.")])
 
 
@@ -155,19 +188,36 @@ def _metric(name: str) -> str:
     return f"{name}: {about['title']}, in [{about['low']:g}, {about['high']:g}]\n  {about['meaning']}"
 
 
-def _fields(cls: type[Any], prefix: str) -> Iterable[str]:
+class Parameter(NamedTuple):
+    """A field of a validated dataclass, in words."""
+
+    name: str
+    default: str
+    allowed: str
+    meaning: str
+
+
+def parameters(cls: type[Any]) -> Iterator[Parameter]:
+    """The fields a user may set."""
     hints = get_type_hints(cls, include_extras=True)
     for field in dataclasses.fields(cls):
         if field.name in ("name", "title"):
             continue
-        default = "required" if field.default is dataclasses.MISSING else f"default {_default(field.default)}"
+        default = "required" if field.default is dataclasses.MISSING else _default(field.default)
         info = next((arg for arg in get_args(hints[field.name])[1:] if hasattr(arg, "description")), None)
         limits = [_limit(bound) for bound in info.metadata] if info else []
         choices = get_args(get_args(hints[field.name])[0]) if info else ()
-        allowed = ", ".join([*map(str, choices), *limits])
-        yield f"  {prefix}{field.name}  {default}{f'; {allowed}' if allowed else ''}"
-        if info:
-            yield f"      {info.description}"
+        meaning = info.description or "" if info else ""
+        yield Parameter(field.name, default, ", ".join([*map(str, choices), *limits]), meaning)
+
+
+def _fields(cls: type[Any], prefix: str) -> Iterator[str]:
+    for name, default, allowed, meaning in parameters(cls):
+        yield f"  {prefix}{name}  {default if default == 'required' else f'default {default}'}" + (
+            f"; {allowed}" if allowed else ""
+        )
+        if meaning:
+            yield f"      {meaning}"
 
 
 def _limit(bound: Any) -> str:
@@ -187,6 +237,7 @@ def _pairs(**values: object) -> list[str]:
 LISTINGS: Mapping[str, Callable[[], Listing]] = MappingProxyType(
     {
         "methods": _methods,
+        "parameters": _parameters,
         "backbones": _backbones,
         "suites": _suites,
         "recipes": _recipes,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table as RichTable
 
 import benchmark
 from benchmark.errors import InputError
@@ -41,6 +40,18 @@ app = typer.Typer(
     ),
 )
 console = Console(highlight=False)
+
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="A Python file with one method of your own, named after the file. Repeatable."),
+]
+
+
+def _load(plugins: list[Path] | None) -> None:
+    from benchmark import registry
+
+    for path in plugins or ():
+        registry.add_plugin(path)
 
 
 @app.callback(invoke_without_command=True)
@@ -78,6 +89,7 @@ def run(  # noqa: PLR0913, every option is one of the command's
     ] = Path("data"),
     datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs of your own.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch images that are missing.")] = False,
+    plugin: Plugins = None,
     out: Annotated[Path | None, typer.Option(help="Output folder; default results/SUITE.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=0, help="Run at most so many cells.")] = None,
@@ -94,6 +106,7 @@ def run(  # noqa: PLR0913, every option is one of the command's
     from benchmark.store import Store
 
     started = time.perf_counter()
+    _load(plugin)
     request = options.Request(suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()))
     grid = options.grid(request)
     chosen_device = sweep.resolve_device(device)
@@ -154,17 +167,21 @@ def _show_results(plan: "Plan", store: "Store", seconds: float) -> None:
 
 @app.command("list")
 def list_names(
-    kind: Annotated[str, typer.Argument(help="tasks, methods, backbones, suites, recipes or metrics.")],
+    kind: Annotated[str, typer.Argument(help="tasks, methods, parameters, backbones, suites, recipes or metrics.")],
     datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+    plugin: Plugins = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="In Markdown, as in the docs.")] = False,
 ) -> None:
     """List what there is, one line each."""
     from benchmark import catalogue
+    from benchmark.console import plain_table
 
+    _load(plugin)
     headings, lines = catalogue.listing(kind, datasets_dir)
-    drawn = RichTable(*headings, box=None, padding=(0, 1), header_style="bold")
-    for line in lines:
-        drawn.add_row(*(escape(cell) for cell in line))
-    console.print(drawn)
+    if markdown:
+        sys.stdout.write(catalogue.markdown((headings, lines)))
+        return
+    console.print(plain_table(headings, lines))
 
 
 @app.command()
@@ -172,10 +189,12 @@ def show(
     kind: Annotated[str, typer.Argument(help="task, method, backbone, suite, recipe or metric.")],
     name: Annotated[str, typer.Argument(help="Its name in `c2f list`.")],
     datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Show one thing in full: parameters with defaults and meaning, classes, provenance."""
     from benchmark import catalogue
 
+    _load(plugin)
     console.print(escape(catalogue.details(kind, name, datasets_dir)), soft_wrap=True)
 
 
@@ -199,31 +218,65 @@ def table(
         show_results(console, frame, blocks)
 
 
+@app.command("check-method")
+def check_method(
+    name: Annotated[str, typer.Argument(help="A method of `c2f list methods`, or a plug-in's file name without .py.")],
+    plugin: Plugins = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Check it with another value: PARAMETER=VALUE. Repeatable.")
+    ] = None,
+) -> None:
+    """Check that a method keeps the contract: on four families, in fp32 and bf16, on odd batches and images.
+
+    Exit code 1 if a promise is broken. Examples:
+
+      c2f check-method cutmix
+
+      c2f check-method am_mixup --set stage=2
+
+      c2f check-method my_mixup --plugin my_mixup.py
+    """
+    from benchmark import conformance, options, registry
+    from benchmark.console import show_findings
+
+    _load(plugin)
+    method = registry.method(name, options.parse_parameters(name, changes or ()))
+    if show_findings(console, name, conformance.examine(method)):
+        raise typer.Exit(1)
+
+
 @app.command()
-def speed(
+def speed(  # noqa: PLR0913, every option is one of the command's
     backbone: Annotated[str, typer.Option(help="Backbone to measure.")] = "resnet18-thin",
-    methods: Annotated[str, typer.Option(help="Comma list.")] = "baseline",
+    methods: Annotated[str, typer.Option(help="Comma list, or all that can train the backbone.")] = "baseline",
     image_size: Annotated[int, typer.Option(min=4, help="Edge of the images, pixels.")] = 32,
     batch_size: Annotated[int, typer.Option(min=2, help="Images per step.")] = 128,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; medians are shown.")] = 7,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
+    plugin: Plugins = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="In Markdown, as in the docs.")] = False,
 ) -> None:
-    """Time a full training step of each method against the bare step of the backbone.
+    """Time a full training step of each method against the baseline's, and that against the bare step.
 
-    The bare step is forward, cross-entropy, backward and optimiser on one ready batch. A ratio of 1.05 means that
-    crops, flips, mixing and bookkeeping add five per cent to it.
+    The bare step is forward, cross-entropy, backward and optimiser on one ready batch. A baseline of 1.05 to bare
+    means that crops, flips and bookkeeping add five per cent to it; a method of 1.05 to baseline, that mixing does.
     """
-    from benchmark import options, sweep
+    from benchmark import catalogue, options, sweep
     from benchmark import speed as measure
+    from benchmark.console import StepDisplay, plain_table
 
+    _load(plugin)
     names = options.names_of("--methods", methods)
     setting = measure.Setting(backbone, image_size, batch_size, precision, sweep.resolve_device(device))
     console.print(measure.describe(setting), style="dim")
-    drawn = RichTable("step", "ms", "images/s", "ratio to bare", box=None, padding=(0, 1), header_style="bold")
-    for line in measure.measure(setting, names, rounds):
-        drawn.add_row(line.name, f"{line.milliseconds:.1f}", f"{line.images_per_second:.0f}", f"{line.ratio:.3f}")
-    console.print(drawn)
+    with StepDisplay(console) as display:
+        lines = measure.measure(setting, names, rounds, display)
+    headings, rows = catalogue.speed_table(lines)
+    if markdown:
+        sys.stdout.write(catalogue.markdown((headings, rows)))
+    else:
+        console.print(plain_table(headings, rows))
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """What a run shows: two progress bars on a terminal, plain lines elsewhere, nothing if asked to be quiet."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
@@ -19,6 +20,9 @@ from rich.table import Table as RichTable
 
 from benchmark.report import table
 from benchmark.schema import Cell
+
+if TYPE_CHECKING:
+    from benchmark.conformance import Finding
 
 LINE_SECONDS = 30.0  # a log gets no more lines about the running cell than that
 
@@ -107,6 +111,58 @@ def show_results(
         for failure in views[0].failures:
             console.print(f"failed: {failure}", style="red", markup=False)
     console.print(table.FOOT, style="dim")
+
+
+class StepDisplay:
+    """One progress bar over measurements, gone when they are done; nothing off a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.task = self.bars.add_task("", total=None)
+
+    def __enter__(self) -> "StepDisplay":
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bars.stop()
+
+    def begin(self, images: int) -> None:
+        """So many measurements will be made."""
+        self.bars.reset(self.task, total=images)
+
+    def step(self, images: int) -> None:
+        """So many are done."""
+        self.bars.advance(self.task, images)
+
+
+def plain_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> RichTable:
+    """Words in columns, without lines."""
+    drawn = RichTable(*headings, box=None, padding=(0, 1), header_style="bold")
+    for line in lines:
+        drawn.add_row(*(escape(cell) for cell in line))
+    return drawn
+
+
+def show_findings(console: Console, name: str, findings: "Iterable[Finding]") -> int:
+    """Print every check of a method as it ends, and the sum; the number of broken promises."""
+    broken = held = 0
+    for finding in findings:
+        if finding.problem:
+            mark, note, style = "✗", f": {finding.problem}", "red"
+        elif finding.skipped:
+            mark, note, style = "–", f": {finding.skipped}", "dim"
+        else:
+            mark, note, style = "✓", "", "green"
+        console.print(f"{mark} {finding.title}{note}", style=style, markup=False, soft_wrap=True)
+        broken += bool(finding.problem)
+        held += not (finding.problem or finding.skipped)
+    verdict = f"{broken} of its promises are broken" if broken else "keeps the contract"
+    console.print(f"{name}: {verdict} ({held} checks hold).", style="bold", markup=False)
+    return broken
 
 
 def _drawn(lines: pd.DataFrame) -> RichTable:

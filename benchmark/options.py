@@ -133,6 +133,11 @@ def parse_changes(texts: Sequence[str]) -> Changes:
     return Changes(recipe, {k: v for k, v in methods.items() if v}, {k: v for k, v in backbones.items() if v})
 
 
+def parse_parameters(method: str, texts: Sequence[str]) -> Mapping[str, Scalar]:
+    """`PARAMETER=V` for one method."""
+    return parse_changes([f"method.{method}.{text}" for text in texts]).methods.get(method, {})
+
+
 def _scalar(text: str, value: str) -> Scalar:
     try:
         parsed = YAML(typ="safe", pure=True).load(value)

@@ -1,8 +1,8 @@
 """Names -> tasks, methods, backbones, suites, recipes and metrics; read-only views, built on first use."""
 
 import dataclasses
+import hashlib
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Mapping
 from functools import lru_cache
@@ -92,26 +92,60 @@ def _levels(tree: Hierarchy, pair: str) -> tuple[str, str]:
     return coarse, fine
 
 
-@lru_cache(maxsize=1)
 def methods() -> Mapping[str, "type[Method]"]:
-    """Method classes by file name; every file of benchmark/methods/ but `base` holds exactly one, folders none."""
-    import benchmark.methods
-    from benchmark.methods.base import Method
+    """Method classes by name: shipped ones, those of installed packages, then those of `add_plugin`.
 
-    found = {}
-    for info in sorted(pkgutil.iter_modules(benchmark.methods.__path__), key=lambda info: info.name):
-        if info.name == "base" or info.ispkg:
-            continue
-        module = importlib.import_module(f"benchmark.methods.{info.name}")
-        classes = [
-            cls
-            for _, cls in inspect.getmembers(module, inspect.isclass)
-            if issubclass(cls, Method) and cls.__module__ == module.__name__
-        ]
-        if len(classes) != 1:
-            raise InputError(f"{module.__file__}: expected one Method subclass, found {len(classes)}")
-        found[info.name] = classes[0]
-    return MappingProxyType(found)
+    Raises:
+        InputError: for an installed plug-in that cannot be used, or takes a shipped name.
+    """
+    installed = _installed_methods()
+    if both := sorted(set(_shipped_methods()) & set(installed)):
+        raise InputError(f"the name {both[0]!r} of an installed plug-in is taken; rename its entry point")
+    return MappingProxyType({**_shipped_methods(), **installed, **_plugins})
+
+
+def add_plugin(path: Path) -> None:
+    """Make the method of a Python file known under the file's name, for this process.
+
+    Raises:
+        InputError: for a file that is not a usable plug-in, with file and line, or whose name is taken.
+    """
+    from benchmark import plugins
+
+    name, cls = plugins.load_file(path)
+    if name in methods() and plugins.source_file(methods()[name]).resolve() != path.resolve():
+        raise InputError(f"--plugin {path}: the name {name!r} is taken; rename the file")
+    _plugins[name] = cls
+
+
+def method_digest(name: str) -> str:
+    """Identity of a plug-in's file, 16 hex digits of its SHA-256; empty for a shipped method."""
+    from benchmark import plugins
+
+    if name in _shipped_methods():
+        return ""
+    return hashlib.sha256(plugins.source_file(methods()[name]).read_bytes()).hexdigest()[:16]
+
+
+_plugins: dict[str, "type[Method]"] = {}
+
+
+@lru_cache(maxsize=1)
+def _shipped_methods() -> Mapping[str, "type[Method]"]:
+    """Every file of benchmark/methods/ but `base` holds exactly one method, folders none."""
+    import benchmark.methods
+    from benchmark import plugins
+
+    names = [info.name for info in pkgutil.iter_modules(benchmark.methods.__path__) if not info.ispkg]
+    modules = {name: f"benchmark.methods.{name}" for name in sorted(names) if name != "base"}
+    return {name: plugins.only_method(importlib.import_module(module)) for name, module in modules.items()}
+
+
+@lru_cache(maxsize=1)
+def _installed_methods() -> Mapping[str, "type[Method]"]:
+    from benchmark import plugins
+
+    return plugins.installed()
 
 
 def method(name: str, params: Mapping[str, Any]) -> "Method":

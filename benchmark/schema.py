@@ -178,6 +178,7 @@ class Cell:
     backbone_args: Mapping[str, Scalar] = field(hash=False)
     recipe: Recipe
     seed: int
+    method_digest: str = ""  # of a plug-in's file; empty for a shipped method
 
     @property
     def shared_identity(self) -> dict[str, Any]:
@@ -194,7 +195,8 @@ class Cell:
     @property
     def training_identity(self) -> dict[str, Any]:
         """Everything that can change the trained network."""
-        return {**self.shared_identity, "method": self.method, "method_params": dict(self.method_params)}
+        plugin = {"method_digest": self.method_digest} if self.method_digest else {}
+        return {**self.shared_identity, "method": self.method, "method_params": dict(self.method_params), **plugin}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -375,6 +377,7 @@ CELL_COLUMNS = (
     "data_digest",
     "method",
     "method_params",
+    "method_digest",
     "backbone",
     "backbone_args",
     "recipe",
@@ -413,6 +416,7 @@ def cell_columns(cell: Cell) -> dict[str, Scalar]:
         "data_digest": cell.data_digest,
         "method": cell.method,
         "method_params": json.dumps(dict(cell.method_params), sort_keys=True),
+        "method_digest": cell.method_digest,
         "backbone": cell.backbone,
         "backbone_args": json.dumps(dict(cell.backbone_args), sort_keys=True),
         "recipe": cell.recipe.name,

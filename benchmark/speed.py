@@ -2,14 +2,17 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 
 from benchmark import backbones, pretrain, registry
-from benchmark.methods.base import Progress
+from benchmark.backbones import Network
+from benchmark.errors import InputError
+from benchmark.methods.base import Method, Progress
 from benchmark.pretrain import Streams, Trainer
 from benchmark.schema import CoarseSplit, Recipe
 
@@ -30,6 +33,16 @@ class Setting:
     device: torch.device
 
 
+class Watch(Protocol):
+    """Something that shows the progress of the measurements."""
+
+    def begin(self, images: int) -> None:
+        """So many measurements will be made."""
+
+    def step(self, images: int) -> None:
+        """So many are done."""
+
+
 @dataclass(frozen=True)
 class Line:
     """A measured step."""
@@ -37,7 +50,8 @@ class Line:
     name: str
     milliseconds: float  # median over rounds
     images_per_second: float
-    ratio: float  # median over rounds of this step's time over the bare step's time in the same round
+    to_bare: float  # median over rounds of this step's time over the bare step's time in the same round
+    to_baseline: float  # the same over the baseline's step
 
 
 def describe(setting: Setting) -> str:
@@ -50,31 +64,56 @@ def describe(setting: Setting) -> str:
     )
 
 
-def measure(setting: Setting, methods: Sequence[str], rounds: int) -> Iterator[Line]:
-    """Time the bare step and the full step of each method in turn, round by round.
+def measure(setting: Setting, methods: Sequence[str], rounds: int, watch: Watch) -> list[Line]:
+    """Time the bare step, the baseline's and each method's full step in turn, round by round.
 
     Args:
         setting: backbone, batch, precision, device.
-        methods: names with default parameters.
+        methods: names, taken with default parameters; `all` for every method that can train the backbone.
         rounds: interleaved rounds, so that a machine that slows down slows all of them.
+        watch: told of every measurement.
 
     Raises:
-        InputError: for unknown names or a backbone that does not take the images.
+        InputError: for unknown names, a backbone that does not take the images, or a method that cannot train it.
     """
-    trainers = [_trainer(setting, name) for name in ("baseline", *methods)]
-    steps = {"bare step": _bare(trainers[0])}
-    steps |= {name: _full(trainer) for name, trainer in zip(methods, trainers[1:], strict=True)}
+    trainers = _trainers(setting, methods)
+    steps = {"bare step": _bare(_trainer(setting, registry.method("baseline", {}), _network(setting)))}
+    steps |= {name: _full(trainer) for name, trainer in trainers.items()}
     for step in steps.values():
         step()
     count = max(MIN_STEPS, int(SECONDS / _seconds(steps["bare step"], MIN_STEPS, setting.device)))
     times: dict[str, list[float]] = {name: [] for name in steps}
+    watch.begin(rounds * len(steps))
     for _ in range(rounds):
         for name, step in steps.items():
             times[name].append(_seconds(step, count, setting.device))
-    for name, seconds in times.items():
-        median = statistics.median(seconds)
-        ratio = statistics.median(own / bare for own, bare in zip(seconds, times["bare step"], strict=True))
-        yield Line(name, median * 1e3, setting.batch_size / median, ratio)
+            watch.step(1)
+    return [_line(name, times, setting.batch_size) for name in steps]
+
+
+def _line(name: str, times: Mapping[str, Sequence[float]], batch_size: int) -> Line:
+    median = statistics.median(times[name])
+    to_bare, to_baseline = (
+        statistics.median(own / other for own, other in zip(times[name], times[reference], strict=True))
+        for reference in ("bare step", "baseline")
+    )
+    return Line(name, median * 1e3, batch_size / median, to_bare, to_baseline)
+
+
+def _trainers(setting: Setting, methods: Sequence[str]) -> dict[str, Trainer]:
+    """The baseline first, then the methods asked for."""
+    every = list(methods) == ["all"]
+    found = {}
+    for name in dict.fromkeys(["baseline", *(registry.methods() if every else methods)]):
+        method, network = registry.method(name, {}), _network(setting)
+        try:
+            method.check(network)
+        except InputError as error:
+            if every:
+                continue
+            raise InputError(f"{name} cannot train {setting.backbone}: {error}") from None
+        found[name] = _trainer(setting, method, network)
+    return found
 
 
 def _seconds(step: Callable[[], object], count: int, device: torch.device) -> float:
@@ -91,7 +130,11 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _trainer(setting: Setting, method: str) -> Trainer:
+def _network(setting: Setting) -> Network:
+    return backbones.build(setting.backbone, {}, CLASSES, 3, setting.image_size, seed=0).train()
+
+
+def _trainer(setting: Setting, method: Method, network: Network) -> Trainer:
     generator = torch.Generator().manual_seed(0)
     shape = (IMAGES, 3, setting.image_size, setting.image_size)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -100,10 +143,7 @@ def _trainer(setting: Setting, method: str) -> Trainer:
     recipe = registry.validate(Recipe, {**values, "precision": setting.precision}, "speed")
     order, crops, mix = (torch.Generator().manual_seed(i) for i in range(3))
     streams = Streams(order, crops, mix, dropout=0)
-    network = backbones.build(setting.backbone, {}, CLASSES, 3, setting.image_size, seed=0)
-    network.train()
-    split = CoarseSplit(images, labels)
-    return pretrain.prepare(network, registry.method(method, {}), recipe, split, streams, setting.device)
+    return pretrain.prepare(network, method, recipe, CoarseSplit(images, labels), streams, setting.device)
 
 
 def _bare(trainer: Trainer) -> Callable[[], object]:

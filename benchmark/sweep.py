@@ -92,6 +92,7 @@ def plan(grid: Grid, data_root: Path, datasets_dir: Path | None = None, download
                 backbone_args=grid.backbone_args.get(backbone, {}),
                 recipe=grid.recipe,
                 seed=seed,
+                method_digest=registry.method_digest(name),
             )
             for seed, (name, method) in itertools.product(grid.seeds, fitting)
         ]

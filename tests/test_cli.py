@@ -26,6 +26,31 @@ TOY = [
     "--recipe",
     "quickstart",
 ]
+OWN_METHOD = """\
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+
+from benchmark.methods.base import Family, InputMethod, parameters
+
+
+@parameters
+class OwnMixup(InputMethod):
+    \"""Noise from the global generator.\"""
+
+    title: ClassVar[str] = "Own"
+    paper: ClassVar[str] = "none"
+    year: ClassVar[int] = 2026
+    family: ClassVar[Family] = "input mixing"
+
+    strength: Annotated[float, Field(ge=0, description="of the noise")] = 0.1
+
+    def mix(self, images, targets, rng):
+        if images.shape[1:] == (1, 8, 8):
+            raise RuntimeError("three channels, please")
+        return images + self.strength * torch.randn_like(images), targets
+"""
 SMALL = [*TOY, "--set", "recipe.epochs=2", "--set", "recipe.batch_size=32"]
 
 
@@ -136,12 +161,39 @@ def test_an_output_folder_that_cannot_be_written_is_refused(c2f, tmp_path):
     refused(c2f(*SMALL, "--out", tmp_path / "file" / "x"), "cannot be written")
 
 
+def test_check_method_reports_every_promise_and_its_exit_code(c2f, tmp_path):
+    code, out, _ = c2f("check-method", "am_mixup", "--set", "beta=3")
+    assert code == 0 and "✗" not in out and out.count("✓") >= 15
+    assert "am_mixup: keeps the contract" in out
+    own = tmp_path / "own_mixup.py"
+    own.write_text(OWN_METHOD)
+    code, out, _ = c2f("check-method", "own_mixup", "--plugin", own)
+    assert code == 1
+    assert "✗ all randomness from rng: the global random state of torch" in out
+    line = OWN_METHOD[: OWN_METHOD.index("raise")].count("\n") + 1
+    assert f"✗ grey images of 8 pixels: RuntimeError: three channels, please ({own}:{line})" in out
+
+
+def test_a_plugin_is_a_method_like_any_other(c2f, tmp_path):
+    own = tmp_path / "own_mixup.py"
+    own.write_text(OWN_METHOD)
+    assert "own_mixup" in c2f("list", "methods", "--plugin", own)[1]
+    assert "strength" in c2f("show", "method", "own_mixup", "--plugin", own)[1]
+    arguments = [*SMALL, "--methods", "own_mixup", "--seeds", 0, "--plugin", own]
+    assert c2f(*arguments)[0] == 0
+    first = pd.read_csv("results/custom/results.csv")
+    assert len(first.loc[0, "method_digest"]) == 16
+    assert "0 to run" in c2f(*arguments)[1]
+    own.write_text(OWN_METHOD + "\n# changed\n")  # other code: another cell
+    assert "1 to run" in c2f(*arguments)[1]
+
+
 def test_debug_shows_the_traceback(c2f):
     with pytest.raises(benchmark.errors.InputError, match="unknown suite"):
         c2f("run", "--suite", "nothing", "--debug")
 
 
-@pytest.mark.parametrize("kind", ["tasks", "methods", "backbones", "suites", "recipes", "metrics"])
+@pytest.mark.parametrize("kind", ["tasks", "methods", "backbones", "suites", "recipes", "metrics", "parameters"])
 def test_list_names_everything(c2f, kind, monkeypatch):
     from benchmark import backbones, registry
 
@@ -203,9 +255,11 @@ def test_speed_prints_ratios(c2f, monkeypatch):
     arguments = ["--backbone", "test_resnet", "--image-size", 16, "--batch-size", 8, "--rounds", 2]
     code, out, _ = c2f("speed", *arguments, "--methods", "mixup,am_mixup")
     assert code == 0
-    rows = {line.split()[0]: line.split() for line in out.splitlines() if "step" in line or "mixup" in line}
-    assert float(rows["bare"][-1]) == 1.0
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
+    assert float(rows["bare"][-2]) == float(rows["baseline"][-1]) == 1.0
     assert float(rows["am_mixup"][-1]) > 0
+    code, out, _ = c2f("speed", *arguments, "--methods", "mixup", "--markdown")
+    assert "| step" in out and "| mixup" in out
 
 
 def test_importing_the_command_line_does_not_import_torch():

@@ -20,6 +20,7 @@ LAYERS = [
     ["hierarchy"],
     ["data", "backbones"],
     ["methods"],
+    ["plugins", "conformance"],
     ["registry"],
     ["pretrain"],
     ["features"],

@@ -13,7 +13,7 @@ SCORES = (
 )
 CELL = (
     "key task kind coarse_level fine_level hierarchy_version hierarchy_digest data_digest method method_params "
-    "backbone backbone_args recipe recipe_params seed metric_version"
+    "method_digest backbone backbone_args recipe recipe_params seed metric_version"
 )
 REST = (
     "coarse_val_acc fine_val_acc probe_l2 pretrain_seconds extract_seconds score_seconds images_per_second "
