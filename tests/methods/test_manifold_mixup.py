@@ -1,32 +1,18 @@
-"""Manifold and midpoint mixup against their formulas."""
+"""Manifold mixup against a hand run, stage by stage."""
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
-from benchmark import backbones
 from benchmark import rng as draws
-from benchmark.methods.base import Progress, one_hot
+from benchmark.errors import InputError
 from benchmark.methods.manifold_mixup import ManifoldMixup
-from benchmark.methods.midpoint_mixup import MidpointMixup
-
-PROGRESS = Progress(0, 0.0, 0.0, torch.ones(3))
-
-
-@pytest.fixture(scope="module")
-def network():
-    return backbones.build("test_resnet", {}, 3, 3, 32, seed=0).eval()
-
-
-@pytest.fixture
-def batch(rng):
-    return torch.randn(8, 3, 32, 32, generator=rng), torch.randint(0, 3, (8,), generator=rng)
+from benchmark.registry import method as make
 
 
 def cross_entropy_by_loop(logits, targets):
     total = 0.0
-    for z, t in zip(logits.detach().double().numpy(), targets.double().numpy(), strict=True):
+    for z, t in zip(logits.detach().numpy(), targets, strict=True):
         log_p = z - z.max() - np.log(np.exp(z - z.max()).sum())
         total -= (t * log_p).sum()
     return total / len(logits)
@@ -44,39 +30,38 @@ def stage_by_hand(network, images, stage, lam, order):
     return model.fc(model.global_pool(x))
 
 
-def test_manifold_mixup_equals_a_hand_run_at_every_stage(network, batch):
-    images, labels = batch
+@pytest.mark.parametrize("stages", [2, 4])
+def test_equals_a_hand_run_at_every_stage(resnet64, batch64, progress, stages):
+    images, labels = batch64
     met = set()
-    for seed in range(12):
-        loss = ManifoldMixup().loss(network, images, labels, PROGRESS, torch.Generator().manual_seed(seed))
+    for seed in range(20):
+        method = ManifoldMixup(stages=stages)
+        loss = method.loss(resnet64, images, labels, progress, torch.Generator().manual_seed(seed))
         same = torch.Generator().manual_seed(seed)
-        stage = int(torch.randint(3, (), generator=same)) - 1
-        lam, order = draws.beta(2.0, same), torch.randperm(8, generator=same)
-        y = one_hot(labels, 3)
-        logits = stage_by_hand(network, images, stage, lam, order)
+        stage = int(torch.randint(1 + stages, (), generator=same)) - 1
+        lam, order = draws.beta(2.0, same), torch.randperm(6, generator=same)
+        y = np.eye(4)[labels]
+        logits = stage_by_hand(resnet64, images, stage, lam, order)
         expected = cross_entropy_by_loop(logits, lam * y + (1 - lam) * y[order])
-        assert loss.item() == pytest.approx(expected, rel=1e-5)  # logits leave the network in float32
+        assert loss.item() == pytest.approx(expected, rel=1e-6)
         met.add(stage)
-    assert met == {-1, 0, 1}
+    assert met == set(range(-1, stages))
 
 
-def test_manifold_mixup_without_stages_mixes_the_input_only(network, batch):
-    images, labels = batch
-    loss = ManifoldMixup(stages=0).loss(network, images, labels, PROGRESS, torch.Generator().manual_seed(1))
-    same = torch.Generator().manual_seed(1)
-    torch.randint(1, (), generator=same)
-    lam, order = draws.beta(2.0, same), torch.randperm(8, generator=same)
-    y = one_hot(labels, 3)
-    expected = cross_entropy_by_loop(network(lam * images + (1 - lam) * images[order]), lam * y + (1 - lam) * y[order])
-    assert loss.item() == pytest.approx(expected, rel=1e-5)
+def test_without_stages_it_mixes_the_input_only(resnet64, batch64, progress):
+    images, labels = batch64
+    for seed in range(4):
+        loss = ManifoldMixup(stages=0).loss(resnet64, images, labels, progress, torch.Generator().manual_seed(seed))
+        same = torch.Generator().manual_seed(seed)
+        torch.randint(1, (), generator=same)
+        lam, order = draws.beta(2.0, same), torch.randperm(6, generator=same)
+        y = np.eye(4)[labels]
+        logits = resnet64(lam * images + (1 - lam) * images[order])
+        expected = cross_entropy_by_loop(logits, lam * y + (1 - lam) * y[order])
+        assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_midpoint_mixup_averages_the_two_one_sided_losses(network, batch):
-    # CE at a half-and-half label is the mean of the CEs at the two labels.
-    images, labels = batch
-    loss = MidpointMixup().loss(network, images, labels, PROGRESS, torch.Generator().manual_seed(3))
-    order = torch.randperm(8, generator=torch.Generator().manual_seed(3))
-    features = network.features(images)
-    logits = network.classify((features + features[order]) / 2)
-    expected = (F.cross_entropy(logits, labels) + F.cross_entropy(logits, labels[order])) / 2
-    torch.testing.assert_close(loss, expected)
+@pytest.mark.parametrize("params", [{"alpha": 0}, {"stages": -1}, {"stages": 5}])
+def test_parameters_out_of_range_are_refused(params):
+    with pytest.raises(InputError, match=f"method.manifold_mixup.{next(iter(params))}"):
+        make("manifold_mixup", params)
