@@ -9,14 +9,14 @@ chosen on coarse validation. No number of the paper's tables is known to us. doc
 from math import exp, lgamma, log
 from typing import Annotated, ClassVar, Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor
 
 from benchmark import rng as draws
 from benchmark.backbones import Network
-from benchmark.methods.base import Family, Method, Progress, interpolate, parameters
+from benchmark.methods.base import Family, Method, Progress, parameters
+from benchmark.methods.shared.one_sided import clean_and_one_sided
+from benchmark.methods.shared.stages import require_stage
 
 
 @parameters
@@ -29,6 +29,10 @@ class AMMixup(Method):
         half     lam = (1 + exp(-beta v)) / 2
         beta     lam = 1/2 + (l - 1/2) exp(-beta v),  l ~ Beta(alpha, alpha) for each batch
         literal  lam = max(1/2, exp(-beta v))
+
+    z are the penultimate features, or a hidden stage's output, and g what follows. Behind a hidden stage the clean
+    batch and both orders of mixtures run as one batch of 3B: up to three times the cost, and BatchNorm there
+    normalises by, and keeps for evaluation, statistics of which a third is clean.
     """
 
     title: ClassVar[str] = "AM-mixup"
@@ -40,13 +44,20 @@ class AMMixup(Method):
     weight: Annotated[float, Field(ge=0, description="of the mixed loss beside the clean one")] = 1.0
     schedule: Annotated[Literal["half", "beta", "literal"], Field(description="from accuracy to lam")] = "half"
     alpha: Annotated[float, Field(ge=0.01, description="of Beta(alpha, alpha), schedule `beta` only")] = 1.0
+    stage: Annotated[
+        int, Field(ge=-1, le=3, description="-1: penultimate features; 0 to 3: hidden stage, shallow to deep")
+    ] = -1
+
+    def check(self, network: Network) -> None:
+        """Refuse a backbone without the stage."""
+        require_stage(network, self.stage)
 
     def loss(self, network: Network, images: Tensor, labels: Tensor, progress: Progress, rng: Generator) -> Tensor:
         """Clean cross-entropy plus the weighted one-sided one; batches of one class add nothing to it."""
-        features = network.features(images)  # (B, D)
         order = draws.permutation(len(images), rng, images.device)
-        mixed = one_sided_loss(network, features, labels, order, self.ratio(progress.train_acc, rng))
-        return F.cross_entropy(network.classify(features), labels) + self.weight * mixed
+        lam = self.ratio(progress.train_acc, rng)
+        clean, one_sided = clean_and_one_sided(network, images, labels, order, lam, self.stage)
+        return clean + self.weight * one_sided
 
     def ratio(self, train_acc: float, rng: Generator) -> float:
         """The mixing ratio lam in [0, 1] at a training accuracy."""
@@ -63,28 +74,6 @@ class AMMixup(Method):
             return {"lam": max(0.5, decay)}
         start = _expected_larger_share(self.alpha) if self.schedule == "beta" else 1.0
         return {"lam": 0.5 + (start - 0.5) * decay}
-
-
-def one_sided_loss(network: Network, features: Tensor, labels: Tensor, order: Tensor, lam: float) -> Tensor:
-    """Mean cross-entropy of one-sided mixtures over both orders of the pairs (i, order(i)) of different classes.
-
-    Args:
-        network: gives the head.
-        features: (B, D).
-        labels: (B,) int64.
-        order: (B,) int64, a permutation.
-        lam: share of the first of a pair, in [0, 1]; its label holds if lam >= 1/2, else the second's.
-
-    Returns:
-        Scalar; 0 if no pair has different classes.
-    """
-    first, second = (labels, labels[order]) if lam >= 0.5 else (labels[order], labels)
-    forward = interpolate(features, order, lam)  # (B, D): i leads
-    backward = interpolate(features, order, 1 - lam)  # (B, D): order(i) leads
-    logits = network.classify(torch.cat([forward, backward]))  # (2B, K)
-    losses = F.cross_entropy(logits, torch.cat([first, second]), reduction="none")
-    different = (labels != labels[order]).repeat(2).to(losses.dtype)
-    return (losses * different).sum() / different.sum().clamp(min=1.0)
 
 
 def _expected_larger_share(alpha: float) -> float:

@@ -1,6 +1,8 @@
 """AM-mixup: against an independent NumPy version, the midpoint identity, the schedules and the degenerate batches."""
 
 import math
+from copy import deepcopy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from torch import nn
 
 from benchmark import rng as draws
 from benchmark.errors import InputError
-from benchmark.methods.am_mixup import AMMixup, one_sided_loss
+from benchmark.methods.am_mixup import AMMixup
 from benchmark.methods.base import Progress
+from benchmark.methods.shared.one_sided import both_orders, one_sided_cross_entropy
 from benchmark.registry import method as make
 
 B, D, K = 9, 5, 4
@@ -40,6 +43,11 @@ def problem(rng):
 
 def at(train_acc):
     return Progress(epoch=1, fraction=0.2, train_acc=train_acc, class_counts=torch.ones(K))
+
+
+def one_sided_loss(network, features, labels, order, lam):
+    logits = network.classify(both_orders(features, order, lam))
+    return one_sided_cross_entropy(logits, labels, order, lam)
 
 
 def one_cross_entropy(z, label):
@@ -169,7 +177,87 @@ def test_diagnostics_log_the_expected_share_of_the_labelled_side():
     assert method.diagnostics(at(0.4))["lam"] == pytest.approx(larger, abs=0.01)  # 5 standard errors
 
 
-@pytest.mark.parametrize("params", [{"beta": -1}, {"weight": -0.1}, {"schedule": "linear"}, {"alpha": 0}])
+def hidden_by_hand(network, images, order, lam, stage):
+    """Logits of the clean batch and of both orders of mixtures, ResNet run module by module, each in a pass of its own.
+
+    In evaluation mode images do not see each other, so three passes equal the one pass of a batch of three.
+    """
+    model = network.model
+    logits = []
+    for share in (1.0, lam, 1 - lam):
+        x = model.maxpool(model.act1(model.bn1(model.conv1(images))))
+        for index, layer in enumerate([model.layer1, model.layer2, model.layer3, model.layer4]):
+            x = layer(x)
+            if index == stage:
+                x = share * x + (1 - share) * x[order]
+        logits.append(model.fc(model.global_pool(x)).detach().numpy())
+    return logits
+
+
+@pytest.mark.parametrize("stage", range(4))
+@pytest.mark.parametrize(
+    "params", [{}, {"schedule": "literal", "beta": 0.4, "weight": 0.3}, {"schedule": "beta", "alpha": 0.4, "beta": 0.5}]
+)
+def test_a_hidden_stage_equals_a_hand_run(resnet64, batch64, params, stage):
+    images, labels = batch64
+    method = AMMixup(stage=stage, **params)
+    below_one_half = []
+    for seed in range(4):
+        loss = method.loss(resnet64, images, labels, at(0.6), torch.Generator().manual_seed(seed))
+        same = torch.Generator().manual_seed(seed)
+        order = torch.randperm(6, generator=same)
+        decay = math.exp(-method.beta * 0.6)
+        if method.schedule == "beta":
+            lam = 0.5 + (draws.beta(method.alpha, same) - 0.5) * decay
+        else:
+            lam = (1 + decay) / 2 if method.schedule == "half" else max(0.5, decay)
+        clean, leads, follows = hidden_by_hand(resnet64, images, order, lam, stage)
+        mixed = []
+        for i, j in enumerate(order.tolist()):
+            if labels[i] != labels[j]:
+                mixed.append(one_cross_entropy(leads[i], labels[i if lam >= 0.5 else j]))
+                mixed.append(one_cross_entropy(follows[i], labels[j if lam >= 0.5 else i]))
+        expected = sum(one_cross_entropy(clean[i], labels[i]) for i in range(6)) / 6
+        expected += method.weight * sum(mixed) / len(mixed)
+        assert loss.item() == pytest.approx(float(expected), rel=1e-6)
+        below_one_half.append(lam < 0.5)
+    assert any(below_one_half) == (method.schedule == "beta")
+
+
+def test_the_features_stage_is_the_default_and_lam_one_is_clean_at_every_stage(resnet64, batch64):
+    images, labels = batch64
+    losses = [
+        AMMixup(beta=0, weight=0, stage=stage).loss(resnet64, images, labels, at(0.6), torch.Generator())
+        for stage in range(-1, 4)
+    ]
+    for loss in losses:
+        torch.testing.assert_close(loss, F.cross_entropy(resnet64(images), labels), rtol=1e-12, atol=0)
+    assert AMMixup() == AMMixup(stage=-1)
+
+
+def test_behind_a_hidden_stage_normalisation_sees_clean_and_mixed_together(resnet64, batch64):
+    images, labels = batch64
+    network = deepcopy(resnet64).train()
+    before, behind = network.model.layer1, network.model.layer2
+    seen = []
+    for layer in (before, behind):
+        layer.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    AMMixup(stage=0).loss(network, images, labels, at(0.6), torch.Generator())
+    assert seen == [6, 18]
+
+
+def test_a_backbone_without_the_stage_is_refused(resnet64):
+    shallow = SimpleNamespace(num_stages=2)
+    AMMixup(stage=1).check(shallow)
+    AMMixup(stage=3).check(resnet64)
+    with pytest.raises(InputError, match=r"hidden stage 2 is needed.*this backbone has 2.*resnet18-thin"):
+        AMMixup(stage=2).check(shallow)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"beta": -1}, {"weight": -0.1}, {"schedule": "linear"}, {"alpha": 0}, {"stage": -2}, {"stage": 4}],
+)
 def test_parameters_out_of_range_are_refused(params):
     with pytest.raises(InputError, match=f"method.am_mixup.{next(iter(params))}"):
         make("am_mixup", params)
