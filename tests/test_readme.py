@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark import catalogue, conformance, registry
 from benchmark.report import table
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +20,22 @@ def test_tables_are_made_from_the_published_rows(page):
     for source, columns, block in blocks:
         shown = columns.split(",") if columns else (*table.TRANSFER, *table.COLLAPSE)
         assert block.strip() == table.markdown(table.read(ROOT / source), shown).strip(), source
+
+
+def test_lists_are_made_from_the_registry():
+    blocks = re.findall(r"<!-- list: (\w+) -->\n(.*?)<!-- end -->", (ROOT / "docs/methods.md").read_text(), re.DOTALL)
+    assert [kind for kind, _ in blocks] == ["methods", "parameters"]
+    for kind, block in blocks:
+        assert block.strip() == catalogue.markdown(catalogue.listing(kind)).strip(), f"c2f list {kind} --markdown"
+
+
+def test_the_docs_method_of_ones_own_keeps_the_contract(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/methods.md").read_text(), re.DOTALL)
+    (tmp_path / "pixel_dropout.py").write_text(code)
+    monkeypatch.setattr(registry, "_plugins", {})
+    registry.add_plugin(tmp_path / "pixel_dropout.py")
+    findings = list(conformance.examine(registry.method("pixel_dropout", {})))
+    assert len(findings) >= 13 and not [finding for finding in findings if finding.problem or finding.skipped]
 
 
 def test_the_two_set_up_commands_stand_alone():

@@ -2,7 +2,6 @@
 
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
@@ -17,6 +16,7 @@ from benchmark.methods.base import (
     parameters,
     soft_cross_entropy,
 )
+from benchmark.methods.shared.stages import INPUT, random_stage
 
 
 @parameters
@@ -37,12 +37,11 @@ class ManifoldMixup(Method):
 
     def loss(self, network: Network, images: Tensor, labels: Tensor, progress: Progress, rng: Generator) -> Tensor:
         """Cross-entropy against mixed targets."""
-        choices = 1 + min(self.stages, network.num_stages)
-        stage = int(torch.randint(choices, (), generator=rng)) - 1  # -1 is the input
+        stage = random_stage(network, self.stages, rng)
         lam = draws.beta(self.alpha, rng)
         order = draws.permutation(len(images), rng, images.device)
-        targets = interpolate(one_hot(labels, network.num_classes), order, lam)
-        if stage < 0:
+        targets = interpolate(one_hot(labels, network.num_classes, images.dtype), order, lam)
+        if stage == INPUT:
             features = network.features(interpolate(images, order, lam))
         else:
             features = network.features(images, stage, lambda hidden: interpolate(hidden, order, lam))
