@@ -52,6 +52,12 @@ def betas(alpha: float, count: int, rng: Generator, device: torch.device) -> Ten
     return (gammas[0] / gammas.sum(dim=0)).float().to(device, non_blocking=True)
 
 
+def dirichlets(alpha: float, shape: Sequence[int], rng: Generator, device: torch.device) -> Tensor:
+    """Draws from Dirichlet(alpha, ..., alpha) along the last dimension of `shape`, float32."""
+    gammas = torch._standard_gamma(torch.full(tuple(shape), alpha, dtype=torch.float64), generator=rng)
+    return (gammas / gammas.sum(dim=-1, keepdim=True)).float().to(device, non_blocking=True)
+
+
 def permutation(size: int, rng: Generator, device: torch.device) -> Tensor:
     """A random permutation of range(size) on a device, (size,) int64."""
     return torch.randperm(size, generator=rng).to(device, non_blocking=True)
