@@ -209,8 +209,9 @@ def move_blocks(images: Tensor, plan: Tensor, edges: tuple[int, int]) -> Tensor:
     rows, columns = images.shape[2] // edges[0], images.shape[3] // edges[1]
     blocks = images.unflatten(3, (columns, edges[1])).unflatten(2, (rows, edges[0]))  # (B, C, rows, h, columns, w)
     blocks = blocks.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)  # (B, n, C, h, w)
-    moved = blocks[torch.arange(len(images), device=images.device)[:, None], plan]
-    return moved.unflatten(1, (rows, columns)).permute(0, 3, 1, 4, 2, 5).reshape(images.shape)
+    image = torch.arange(len(images), device=images.device)[:, None]
+    moved: Tensor = blocks[image, plan].unflatten(1, (rows, columns))
+    return moved.permute(0, 3, 1, 4, 2, 5).reshape(images.shape)
 
 
 def _block_saliency(saliency: Tensor, edges: tuple[int, int]) -> Tensor:

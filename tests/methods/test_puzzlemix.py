@@ -180,10 +180,10 @@ def test_moved_blocks_come_from_the_two_images(rng):
 def test_loss_is_cross_entropy_of_the_mixed(resnet64, batch64, progress):
     images, labels = batch64
     method = PuzzleMix()
-    loss = method.loss(resnet64, images, labels, progress, torch.Generator().manual_seed(2))
+    loss = method.loss(resnet64, images, labels, progress, torch.Generator().manual_seed(0))
     targets = one_hot(labels, 4, torch.float64)
     saliency = input_saliency(resnet64, images, targets)
-    mixed, soft = method.mix(images, targets, saliency, torch.Generator().manual_seed(2))
+    mixed, soft = method.mix(images, targets, saliency, torch.Generator().manual_seed(0))
     assert not torch.equal(mixed, images)
     torch.testing.assert_close(soft.sum(dim=1), torch.ones(6, dtype=torch.float64))
     torch.testing.assert_close(loss, -(soft * resnet64(mixed).log_softmax(1)).sum(1).mean())
