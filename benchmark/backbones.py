@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.errors import InputError, unknown
@@ -92,6 +93,41 @@ class Network(nn.Module):
         return torch.cat([hidden[:, :prefix], maps.flatten(2).transpose(1, 2).to(hidden.dtype)], dim=1)
 
     @property
+    def reads_class_token(self) -> bool:
+        """Whether the head reads a class token and nothing else: patches that leave the last block are lost."""
+        return getattr(self.model, "global_pool", None) == "token"
+
+    @property
+    def has_class_attention(self) -> bool:
+        """Whether `features_and_attention` works: a ViT of plain attention whose head reads its class token."""
+        from timm.models.vision_transformer import Attention, VisionTransformer  # type: ignore[attr-defined]
+
+        model = self.model
+        return (
+            isinstance(model, VisionTransformer)
+            and self.reads_class_token
+            and isinstance(getattr(model.blocks[-1], "attn", None), Attention)
+        )
+
+    def features_and_attention(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled features (B, D) and the class token's attention over the patches in the last block, (B, h, w).
+
+        The attention is the mean over heads, >= 0 with sum 1 over the patches (what goes to the class and register
+        tokens is left out), float32 or float64, before attention dropout, and detached. It comes from the same
+        forward pass, from the block's own queries and keys, since timm's fused attention hides its weights.
+        """
+        attention = cast(Any, self.model).blocks[-1].attn
+        projected: list[Tensor] = []
+        hook = attention.qkv.register_forward_hook(lambda _module, _inputs, output: projected.append(output.detach()))
+        try:
+            features = self._pooled(images)
+        finally:
+            hook.remove()
+        prefix, grid = self._token_layout()
+        weights = _class_attention(attention, projected[0])[:, prefix:]
+        return features, F.normalize(weights, p=1, dim=1).unflatten(1, grid)
+
+    @property
     def _channels_last(self) -> bool:
         return getattr(self.model, "output_fmt", "NCHW") == "NHWC"
 
@@ -108,6 +144,17 @@ class Network(nn.Module):
 def _at_least_float32(values: Tensor) -> Tensor:
     """Half precision becomes float32; float64 stays."""
     return values if values.dtype == torch.float64 else values.float()
+
+
+@torch.no_grad()
+def _class_attention(attention: Any, projected: Tensor) -> Tensor:
+    """Weights of the first token's query over all tokens, mean over heads: (B, N, 3 * D) of `qkv` -> (B, N)."""
+    split = _at_least_float32(projected).unflatten(2, (3, attention.num_heads, -1))
+    with torch.autocast(projected.device.type, enabled=False):
+        query = attention.q_norm(split[:, 0, 0])  # (B, heads, d)
+        key = attention.k_norm(split[:, :, 1])  # (B, N, heads, d)
+        logits = torch.einsum("bhd,bnhd->bhn", query * attention.scale, key)
+    return logits.softmax(dim=2).mean(dim=1)
 
 
 def _stage_modules(model: nn.Module) -> tuple[str, ...]:

@@ -195,3 +195,62 @@ def test_initial_labels_name_what_the_weights_have_seen(name: str, args: dict[st
 
 def test_constructor_arguments_reach_timm():
     assert make("resnet18-thin", 32, drop_rate=0.25).model.drop_rate == 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "args"),
+    [
+        ("vit-tiny-p2", 8, {}),
+        ("test_vit", 32, {"img_size": 32, "patch_size": 8}),
+        ("test_vit", 32, {"img_size": 32, "patch_size": 8, "qk_norm": True}),
+        ("test_vit", 32, {"img_size": 32, "patch_size": 8, "reg_tokens": 2}),
+    ],
+)
+def test_class_attention_is_that_of_timms_own_unfused_attention(
+    name: str, size: int, args: dict[str, float], rng: torch.Generator
+):
+    network, images = make(name, size, **args).double().eval(), pictures(rng, size).double()
+    last = network.model.blocks[-1].attn
+    for module in (last.q_norm, last.k_norm):  # norms at 1 and 0 would hide that they are applied
+        for parameter in module.parameters():
+            nn.init.uniform_(parameter, 0.5, 2, generator=rng)
+    nn.init.normal_(last.qkv.weight, generator=rng)
+    features, attention = network.features_and_attention(images)
+    assert network.has_class_attention and not attention.requires_grad
+    assert hooks(network) == 0
+    torch.testing.assert_close(features, network.features(images), rtol=0, atol=0)
+
+    seen: list[Tensor] = []
+    last.fused_attn = False
+    last.attn_drop.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0]))
+    network.features(images)
+    heads = seen[0][:, :, 0, network.model.num_prefix_tokens :]  # (B, heads, patches) from the class token
+    expected = heads.mean(dim=1)
+    expected = expected / expected.sum(dim=1, keepdim=True)
+    assert expected.std() > 0.01  # far from uniform
+    edge = size // network.model.patch_embed.patch_size[0]
+    torch.testing.assert_close(attention, expected.reshape(2, edge, edge), rtol=1e-9, atol=1e-12)
+
+
+def test_class_attention_stays_in_float32_under_autocast(rng: torch.Generator):
+    network, images = make("vit-tiny-p2", 8).eval(), pictures(rng, 8)
+    _, full = network.features_and_attention(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        features, half = network.features_and_attention(images)
+    assert features.dtype == half.dtype == torch.float32
+    torch.testing.assert_close(half, full, rtol=0.02, atol=1e-3)  # queries and keys were bf16
+    torch.testing.assert_close(half.sum(dim=(1, 2)), torch.ones(2), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "reads"),
+    [
+        ("test_resnet", {}, False),
+        ("test_vit", {"img_size": 32, "global_pool": "avg"}, False),
+        ("test_vit", {"img_size": 32, "attn_layer": "diff"}, True),
+    ],
+)
+def test_backbones_without_a_class_tokens_attention_say_so(name: str, args: dict[str, float], reads: bool):
+    network = make(name, 32, **args)
+    assert not network.has_class_attention
+    assert network.reads_class_token == reads
