@@ -25,18 +25,31 @@ def method(request):
     return registry.method(request.param, {})
 
 
-@pytest.fixture(scope="module")
-def network():
-    return backbones.build("test_resnet", {}, CLASSES, 3, 32, seed=0)
+@pytest.fixture
+def network(method):
+    """In evaluation mode."""
+    return prepared(method, family_network("resnet")).eval()
+
+
+def prepared(method, network):
+    """A copy with the method's own trainable parts, as the loop prepares it."""
+    copy = deepcopy(network)
+    copy.auxiliary = method.auxiliary(copy, torch.Generator().manual_seed(0))
+    return copy
 
 
 def batch(size, rng, height=32, width=32):
-    images = torch.randn(size, 3, height, width, generator=rng)
-    return images, torch.randint(0, CLASSES, (size,), generator=rng)
+    pixels = torch.randint(0, 256, (size, 3, height, width), dtype=torch.uint8, generator=rng)
+    return pixels, torch.randint(0, CLASSES, (size,), generator=rng)
 
 
-def loss_of(method, network, images, labels, seed=0):
+def normalised(pixels):
+    return pixels / 127.5 - 1
+
+
+def loss_of(method, network, pixels, labels, seed=0):
     generator = torch.Generator().manual_seed(seed)
+    images = normalised(method.views(pixels, generator))
     return method.loss(network, images, labels, HALFWAY, generator)
 
 
@@ -49,30 +62,45 @@ def test_says_what_it_is(method):
 
 
 def test_same_seed_same_loss_and_arguments_untouched(method, network, rng):
-    images, labels = batch(7, rng)
-    before = images.clone(), labels.clone()
-    first = loss_of(method, network.eval(), images, labels)
-    second = loss_of(method, network, images, labels)
+    pixels, labels = batch(7, rng)
+    before = pixels.clone(), labels.clone()
+    first = loss_of(method, network, pixels, labels)
+    second = loss_of(method, network, pixels, labels)
     assert torch.equal(first, second)
-    assert torch.equal(images, before[0]) and torch.equal(labels, before[1])
+    assert torch.equal(pixels, before[0]) and torch.equal(labels, before[1])
+
+    generator = torch.Generator().manual_seed(0)
+    images = normalised(method.views(pixels, generator))
+    views = images.clone()
+    method.loss(network, images, labels, HALFWAY, generator)
+    assert torch.equal(images, views) and torch.equal(labels, before[1])
 
 
-def test_global_random_state_is_untouched(method, network, rng):
-    images, labels = batch(6, rng)
+def test_views_are_pixels_of_whole_batches(method, rng):
+    pixels, _ = batch(5, rng, height=32, width=48)
+    views = method.views(pixels, torch.Generator().manual_seed(0))
+    assert views.dtype in (torch.uint8, torch.float32)
+    assert len(views) % len(pixels) == 0 and views.shape[1:] == pixels.shape[1:]
+    assert views.min() >= 0 and views.max() <= 255
+
+
+def test_global_random_state_is_untouched(method, rng):
+    pixels, labels = batch(6, rng)
+    plain = family_network("resnet")
     before = torch.get_rng_state()
-    loss_of(method, network, images, labels)
+    loss_of(method, prepared(method, plain).eval(), pixels, labels)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64])
 def test_any_batch_size_gives_a_finite_scalar(method, network, rng, size):
-    loss = loss_of(method, network.eval(), *batch(size, rng))
+    loss = loss_of(method, network, *batch(size, rng))
     assert loss.shape == () and torch.isfinite(loss)
 
 
 def test_a_batch_of_one_class_and_non_square_images(method, network, rng):
-    images, _ = batch(5, rng, height=32, width=48)
-    loss = loss_of(method, network.eval(), images, torch.zeros(5, dtype=torch.int64))
+    pixels, _ = batch(5, rng, height=32, width=48)
+    loss = loss_of(method, network, pixels, torch.zeros(5, dtype=torch.int64))
     assert torch.isfinite(loss)
 
 
@@ -91,32 +119,32 @@ def family_network(family):
 
 @lru_cache
 def trained_by_the_baseline(family):
-    images, labels = batch(6, torch.Generator().manual_seed(0))
-    return frozenset(_gradients(registry.method("baseline", {}), family_network(family), images, labels))
+    pixels, labels = batch(6, torch.Generator().manual_seed(0))
+    return frozenset(_gradients(registry.method("baseline", {}), family_network(family), pixels, labels))
 
 
-def _gradients(method, network: nn.Module, images, labels):
-    network = deepcopy(network).train()
-    loss_of(method, network, images, labels).backward()
+def _gradients(method, network: nn.Module, pixels, labels):
+    network = prepared(method, network).train()
+    loss_of(method, network, pixels, labels).backward()
     return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
 
 
 def test_bf16_autocast_stays_near_fp32(method, network, rng):
-    images, labels = batch(16, rng)
-    full = loss_of(method, network.eval(), images, labels)
+    pixels, labels = batch(16, rng)
+    full = loss_of(method, network, pixels, labels)
     with torch.autocast("cpu", torch.bfloat16):
-        half = loss_of(method, network, images, labels)
+        half = loss_of(method, network, pixels, labels)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, full, rtol=0.05, atol=0.05)  # bf16 keeps 8 bits
 
 
 def test_steps_reduce_the_loss_on_a_fixed_batch(method, rng):
-    network = backbones.build("test_resnet", {}, CLASSES, 3, 32, seed=1).train()
-    images, labels = batch(16, rng)
+    network = prepared(method, backbones.build("test_resnet", {}, CLASSES, 3, 32, seed=1)).train()
+    pixels, labels = batch(16, rng)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.02)
     losses = []
     for _ in range(4):
-        loss = loss_of(method, network, images, labels)
+        loss = loss_of(method, network, pixels, labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -128,7 +156,8 @@ def test_soft_targets_keep_mass_one(method, rng):
     if not isinstance(method, InputMethod):
         assert "loss" in vars(type(method))  # a feature method brings a loss of its own
         return
-    images, labels = batch(9, rng)
+    pixels, labels = batch(9, rng)
+    images = normalised(pixels)
     for seed in range(5):
         mixed, targets = method.mix(images, one_hot(labels, CLASSES), torch.Generator().manual_seed(seed))
         assert mixed.shape == images.shape and mixed.dtype == images.dtype
