@@ -58,6 +58,7 @@ SMALL = [*TOY, "--set", "recipe.epochs=2", "--set", "recipe.batch_size=32"]
 def c2f(monkeypatch, capsys, tmp_path):
     """Runs the program in a fresh folder; gives (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("benchmark.registry._plugins", {})  # a plug-in is known for the rest of a process
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["c2f", *map(str, arguments)])
@@ -206,6 +207,7 @@ def test_list_names_everything(c2f, kind, monkeypatch):
         "suites": registry.suite_files(),
         "recipes": registry.recipe_files(),
         "metrics": registry.metrics(),
+        "parameters": ["beta", "epsilon", "temperature"],
     }[kind]
     assert code == 0
     for name in known:
