@@ -30,8 +30,9 @@ class AlignMix(Method):
     As in the official code, without the paper's variant with a decoder.
 
     Departures: the number of Sinkhorn iterations is fixed, where the official code stops after at most 100 once the
-    potentials move little, which would wait for the device. Where the head reads a class token, the stage before the
-    last is mixed, since the last block's patches reach no loss; prefix tokens are interpolated as they are.
+    potentials move little, which would wait for the device; where features lie far apart neither has converged by
+    then. Where the head reads a class token, the stage before the last is mixed, since the last block's patches reach
+    no loss; prefix tokens are interpolated as they are.
     """
 
     title: ClassVar[str] = "AlignMix"

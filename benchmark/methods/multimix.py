@@ -38,14 +38,15 @@ class MultiMix(Method):
     family: ClassVar[Family] = "feature mixing"
 
     probability: Annotated[
-        float, Field(ge=0, le=1, description="share of batches combined, the rest is input mixup; 0.5 in the paper")
+        float,
+        Field(ge=0, le=1, description="share of batches combined, the rest is input mixup; from memory of the paper"),
     ] = 0.5
-    combinations: Annotated[int, Field(ge=1, le=100_000, description="n, per batch; 1000 in the paper")] = 1000
+    combinations: Annotated[int, Field(ge=1, le=100_000, description="n, per batch; from memory of the paper")] = 1000
     alpha_low: Annotated[
-        float, Field(ge=0.05, le=100, description="least alpha of Dirichlet(alpha); 0.5 in the paper")
+        float, Field(ge=0.05, le=100, description="least alpha of Dirichlet(alpha); from memory of the paper")
     ] = 0.5
     alpha_high: Annotated[
-        float, Field(ge=0.05, le=100, description="greatest alpha of Dirichlet(alpha); 2 in the paper")
+        float, Field(ge=0.05, le=100, description="greatest alpha of Dirichlet(alpha); from memory of the paper")
     ] = 2.0
     mixup_alpha: Annotated[float, Field(ge=0.01, description="of input mixup's Beta; 1 in mixup's paper")] = 1.0
 

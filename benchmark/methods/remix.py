@@ -40,9 +40,16 @@ class Remix(Method):
     family: ClassVar[Family] = "input mixing"
 
     alpha: Annotated[float, Field(ge=0.01, description="of Beta(alpha, alpha); 1 as mixup's")] = 1.0
-    kappa: Annotated[float, Field(gt=1, description="ratio of class sizes that counts as imbalance; the paper's")] = 3.0
+    kappa: Annotated[
+        float, Field(gt=1, description="ratio of class sizes that counts as imbalance; the paper's, says imbalanced-DL")
+    ] = 3.0
     tau: Annotated[
-        float, Field(ge=0, le=1, description="share below which the larger class loses its label; the paper's")
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="share below which the larger class loses its label; the paper's, says imbalanced-DL",
+        ),
     ] = 0.5
 
     def loss(self, network: Network, images: Tensor, labels: Tensor, progress: Progress, rng: Generator) -> Tensor:

@@ -19,7 +19,7 @@ class SaliencyMix(InputMethod):
     The box has a share 1 - lam of the image, lam ~ Beta(alpha, alpha) once for each batch, and its edges are clipped;
     targets are weighted by the pixels each image keeps. The saliency is the detector's of the official code, without
     its rounding (see `centre_surround`), on normalised images as there. The official code takes one image's peak for
-    the whole batch; here every pasted image has its own, as the paper's text has it.
+    the whole batch; here every pasted image has its own, our choice.
     """
 
     title: ClassVar[str] = "SaliencyMix"
