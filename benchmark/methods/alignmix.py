@@ -16,6 +16,7 @@ from benchmark.methods.base import (
     interpolate,
     one_hot,
     parameters,
+    permuted,
     soft_cross_entropy,
 )
 
@@ -75,7 +76,7 @@ class AlignMix(Method):
         """A stage's output with its maps aligned and mixed, in its own layout."""
         maps = network.to_maps(hidden)  # (B, C, h, w)
         first = maps.flatten(2)  # A: (B, C, r)
-        second = first[order]  # A'
+        second = permuted(first, order)  # A'
         plan = assignment(first, second, self.epsilon, self.iterations).to(first.dtype)
         if keep_first:
             second = second @ plan.transpose(1, 2)

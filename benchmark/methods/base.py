@@ -16,7 +16,7 @@ in `shared/`.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -194,10 +194,32 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def interpolate(values: Tensor, order: Tensor, lam: float) -> Tensor:
-    """Lam * v_i + (1 - lam) * v_order(i) along the first dimension."""
-    return torch.lerp(values[order], values, lam)
+    """Lam * v_i + (1 - lam) * v_order(i) along the first dimension; `order` is a permutation."""
+    return torch.lerp(permuted(values, order), values, lam)
 
 
 def interpolate_each(values: Tensor, order: Tensor, lam: Tensor) -> Tensor:
     """The same with a lam for each image, (B,)."""
-    return torch.lerp(values[order], values, lam.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1)))
+    return torch.lerp(permuted(values, order), values, lam.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1)))
+
+
+def permuted(values: Tensor, order: Tensor) -> Tensor:
+    """values[order] for a permutation, with a gradient that is gathered too.
+
+    Autograd does not know that no element is taken twice and adds the gradient up one by one, which takes longer than
+    all else a hidden-stage method does.
+    """
+    result: Tensor = _Permuted.apply(values, order)
+    return result
+
+
+class _Permuted(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, order: Tensor) -> Tensor:
+        ctx.save_for_backward(order)
+        return values[order]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (order,) = ctx.saved_tensors
+        return gradients[0][order.argsort()], None

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from benchmark import rng as draws
 from benchmark.backbones import Network
-from benchmark.methods.base import Family, Method, Progress, one_hot, parameters, soft_cross_entropy
+from benchmark.methods.base import Family, Method, Progress, one_hot, parameters, permuted, soft_cross_entropy
 from benchmark.methods.shared.boxes import paste, random_box
 from benchmark.methods.shared.stages import INPUT, random_stage
 
@@ -79,7 +79,7 @@ class PatchUp(Method):
             maps = network.to_maps(hidden)
             own = 1 - (1 - lam) * self.blocks(maps.shape[1:], rng, maps.device).to(images.dtype)
             kept.append(own.mean())
-            return network.from_maps(torch.lerp(maps[order], maps, own.to(maps.dtype)), hidden)
+            return network.from_maps(torch.lerp(permuted(maps, order), maps, own.to(maps.dtype)), hidden)
 
         return network.features(images, stage, mix), kept[0]
 

@@ -6,7 +6,14 @@ import torch
 from reference import mixing
 from torch import nn
 
-from benchmark.methods.base import input_saliency, interpolate, interpolate_each, one_hot, soft_cross_entropy
+from benchmark.methods.base import (
+    input_saliency,
+    interpolate,
+    interpolate_each,
+    one_hot,
+    permuted,
+    soft_cross_entropy,
+)
 from benchmark.methods.shared.boxes import Box, paste, random_box
 from benchmark.methods.shared.masks import mix_by_mask
 from benchmark.methods.shared.modules import seeded
@@ -138,3 +145,12 @@ def test_seeded_modules_come_from_their_generator_alone():
     other = made(1)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_permuted_has_the_value_and_gradient_of_indexing(rng):
+    values = torch.randn(6, 3, 2, 2, generator=rng, dtype=torch.float64, requires_grad=True)
+    order, weights = torch.randperm(6, generator=rng), torch.randn(6, 3, 2, 2, generator=rng, dtype=torch.float64)
+    ours, theirs = permuted(values, order), values[order]
+    assert torch.equal(ours, theirs)
+    gradients = [torch.autograd.grad((taken * weights).sum(), values)[0] for taken in (ours, theirs)]
+    assert torch.equal(*gradients)
