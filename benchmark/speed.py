@@ -1,5 +1,6 @@
 """How close the training loop comes to its floor: the bare step of the backbone on one ready batch."""
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -50,8 +51,8 @@ class Line:
     name: str
     milliseconds: float  # median over rounds
     images_per_second: float
-    to_bare: float  # median over rounds of this step's time over the bare step's time in the same round
-    to_baseline: float  # the same over the baseline's step
+    to_bare: float  # over the bare step
+    to_baseline: float  # over the baseline's steps right before and after it, median over rounds
 
 
 def describe(setting: Setting) -> str:
@@ -65,39 +66,56 @@ def describe(setting: Setting) -> str:
 
 
 def measure(setting: Setting, methods: Sequence[str], rounds: int, watch: Watch) -> list[Line]:
-    """Time the bare step, the baseline's and each method's full step in turn, round by round.
+    """Time the baseline's step and, between any two of its timings, the bare step or a method's full step.
+
+    A step is compared with the mean of its two neighbours, so that a machine whose speed drifts slows both sides alike.
 
     Args:
         setting: backbone, batch, precision, device.
         methods: names, taken with default parameters; `all` for every method that can train the backbone.
-        rounds: interleaved rounds, so that a machine that slows down slows all of them.
+        rounds: how often each step is timed.
         watch: told of every measurement.
 
     Raises:
         InputError: for unknown names, a backbone that does not take the images, or a method that cannot train it.
     """
     trainers = _trainers(setting, methods)
+    baseline = _full(trainers.pop("baseline"))
     steps = {"bare step": _bare(_trainer(setting, registry.method("baseline", {}), _network(setting)))}
     steps |= {name: _full(trainer) for name, trainer in trainers.items()}
-    for step in steps.values():
+    for step in (baseline, *steps.values()):
         step()
-    count = max(MIN_STEPS, int(SECONDS / _seconds(steps["bare step"], MIN_STEPS, setting.device)))
+    count = max(MIN_STEPS, int(SECONDS / _seconds(baseline, MIN_STEPS, setting.device)))
     times: dict[str, list[float]] = {name: [] for name in steps}
+    references = [_seconds(baseline, count, setting.device)]
     watch.begin(rounds * len(steps))
     for _ in range(rounds):
         for name, step in steps.items():
             times[name].append(_seconds(step, count, setting.device))
+            references.append(_seconds(baseline, count, setting.device))
             watch.step(1)
-    return [_line(name, times, setting.batch_size) for name in steps]
+    return _lines(times, references, setting.batch_size)
 
 
-def _line(name: str, times: Mapping[str, Sequence[float]], batch_size: int) -> Line:
-    median = statistics.median(times[name])
-    to_bare, to_baseline = (
-        statistics.median(own / other for own, other in zip(times[name], times[reference], strict=True))
-        for reference in ("bare step", "baseline")
-    )
-    return Line(name, median * 1e3, batch_size / median, to_bare, to_baseline)
+def _lines(times: Mapping[str, Sequence[float]], references: Sequence[float], batch_size: int) -> list[Line]:
+    """Of the bare step, the baseline and the other steps.
+
+    Args:
+        times: of each step, seconds, one a round; the steps took turns in this order.
+        references: the baseline's, one before the first step and one after every step.
+        batch_size: images in a step.
+    """
+    neighbours = [statistics.mean(pair) for pair in itertools.pairwise(references)]
+    ratios = {
+        name: statistics.median(own / other for own, other in zip(taken, neighbours[i :: len(times)], strict=True))
+        for i, (name, taken) in enumerate(times.items())
+    }
+    seconds = {name: statistics.median(taken) for name, taken in times.items()}
+    ratios["baseline"], seconds["baseline"] = 1.0, statistics.median(references)
+    return [
+        Line(name, seconds[name] * 1e3, batch_size / seconds[name], ratios[name] / ratios["bare step"], ratios[name])
+        for name in dict.fromkeys(["bare step", "baseline", *times])
+    ]
 
 
 def _trainers(setting: Setting, methods: Sequence[str]) -> dict[str, Trainer]:

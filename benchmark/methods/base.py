@@ -217,9 +217,16 @@ class _Permuted(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, order: Tensor) -> Tensor:
         ctx.save_for_backward(order)
-        return values[order]
+        return _taken(values, order)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (order,) = ctx.saved_tensors
-        return gradients[0][order.argsort()], None
+        return _taken(gradients[0], order.argsort()), None
+
+
+def _taken(values: Tensor, order: Tensor) -> Tensor:
+    """values[order] in the same memory layout; left alone, torch takes channels_last maps number by number."""
+    if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
+        return values.permute(0, 2, 3, 1).index_select(0, order).permute(0, 3, 1, 2)
+    return values.index_select(0, order)

@@ -15,6 +15,7 @@ from benchmark.methods.base import (
     interpolate,
     one_hot,
     parameters,
+    permuted,
     soft_cross_entropy,
 )
 from benchmark.methods.shared.stages import require_stage
@@ -65,8 +66,9 @@ class MoEx(Method):
 def exchange_moments(maps: Tensor, order: Tensor) -> Tensor:
     """Maps (B, C, h, w) with the positional moments of order(i); moments in float32 at least, unbiased variance."""
     precise = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    mean = precise.mean(dim=1, keepdim=True)  # (B, 1, h, w)
+    channels = maps.shape[1]  # sums are divided afterwards: what is divided is smaller, in the backward pass too
+    mean = precise.sum(dim=1, keepdim=True) / channels  # (B, 1, h, w)
     centred = precise - mean  # by hand: torch.var over a strided dimension takes six times as long
-    variance = centred.square().sum(dim=1, keepdim=True) / (maps.shape[1] - 1)
+    variance = (centred * centred).sum(dim=1, keepdim=True) / (channels - 1)
     deviation = (variance + EPSILON).sqrt()
-    return torch.addcmul(mean[order], centred, deviation[order] / deviation).to(maps.dtype)
+    return (permuted(mean, order) + centred * (permuted(deviation, order) / deviation)).to(maps.dtype)

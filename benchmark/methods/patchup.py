@@ -79,7 +79,8 @@ class PatchUp(Method):
             maps = network.to_maps(hidden)
             own = 1 - (1 - lam) * self.blocks(maps.shape[1:], rng, maps.device).to(images.dtype)
             kept.append(own.mean())
-            return network.from_maps(torch.lerp(permuted(maps, order), maps, own.to(maps.dtype)), hidden)
+            weight = own.to(maps.dtype)[None].contiguous(memory_format=torch.channels_last)  # as maps are
+            return network.from_maps(torch.lerp(permuted(maps, order), maps, weight), hidden)
 
         return network.features(images, stage, mix), kept[0]
 
