@@ -222,6 +222,12 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         "convnext-atto-p2": Variant(
             "ConvNeXt-Atto, patch 2 (for 32 px)", "convnext_atto", MappingProxyType({"patch_size": 2})
         ),
+        "vit-thin-p2": Variant(
+            "ViT of 4 blocks, width 64, 4 heads, patch 2 (for 8 to 16 px on a CPU)",
+            "vit_tiny_patch16_224",
+            MappingProxyType({"patch_size": 2, "embed_dim": 64, "depth": 4, "num_heads": 4}),
+            sized=True,
+        ),
         "vit-tiny-p2": Variant(
             "ViT-Tiny, patch 2 (for 8 to 16 px)",
             "vit_tiny_patch16_224",

@@ -21,6 +21,7 @@ FAMILIES = {  # timm's smallest of each, and the image size it wants
 }
 SIZES = {
     "convnext-atto-p1": 8,
+    "vit-thin-p2": 8,
     "vit-tiny-p2": 8,
     "vit-tiny-p4": 16,
     "swin-tiny-p2": 32,
