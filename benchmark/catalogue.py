@@ -49,10 +49,11 @@ def speed_table(lines: "Iterable[Line]") -> Listing:
             f"{line.images_per_second:.0f}",
             f"{line.to_bare:.3f}",
             f"{line.to_baseline:.3f}",
+            f"{line.quartiles[0]:.2f} to {line.quartiles[1]:.2f}",
         )
         for line in lines
     ]
-    return ("step", "ms", "images/s", "ratio to bare", "ratio to baseline"), rows
+    return ("step", "ms", "images/s", "ratio to bare", "ratio to baseline", "quartiles"), rows
 
 
 def details(kind: str, name: str, datasets_dir: Path | None = None) -> str:

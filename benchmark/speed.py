@@ -53,6 +53,7 @@ class Line:
     images_per_second: float
     to_bare: float  # over the bare step
     to_baseline: float  # over the baseline's steps right before and after it, median over rounds
+    quartiles: tuple[float, float]  # of that ratio over rounds: how far its median can be trusted
 
 
 def describe(setting: Setting) -> str:
@@ -107,15 +108,18 @@ def _lines(times: Mapping[str, Sequence[float]], references: Sequence[float], ba
     """
     neighbours = [statistics.mean(pair) for pair in itertools.pairwise(references)]
     ratios = {
-        name: statistics.median(own / other for own, other in zip(taken, neighbours[i :: len(times)], strict=True))
+        name: [own / other for own, other in zip(taken, neighbours[i :: len(times)], strict=True)]
         for i, (name, taken) in enumerate(times.items())
     }
-    seconds = {name: statistics.median(taken) for name, taken in times.items()}
-    ratios["baseline"], seconds["baseline"] = 1.0, statistics.median(references)
-    return [
-        Line(name, seconds[name] * 1e3, batch_size / seconds[name], ratios[name] / ratios["bare step"], ratios[name])
-        for name in dict.fromkeys(["bare step", "baseline", *times])
-    ]
+    bare = statistics.median(ratios["bare step"])
+    first, *others = (_line(name, times[name], ratios[name], bare, batch_size) for name in times)
+    return [first, _line("baseline", references, [1.0], bare, batch_size), *others]
+
+
+def _line(name: str, seconds: Sequence[float], ratios: Sequence[float], bare: float, batch_size: int) -> Line:
+    median, ratio = statistics.median(seconds), statistics.median(ratios)
+    low, _, high = statistics.quantiles(ratios, method="inclusive") if len(ratios) > 1 else (ratio, ratio, ratio)
+    return Line(name, median * 1e3, batch_size / median, ratio / bare, ratio, (low, high))
 
 
 def _trainers(setting: Setting, methods: Sequence[str]) -> dict[str, Trainer]:

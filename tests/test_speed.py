@@ -21,3 +21,4 @@ def test_a_step_is_compared_with_the_baselines_beside_it():
 def test_one_disturbed_round_of_three_does_not_show():
     lines = _lines({"bare step": [1.0, 1.0, 1.0], "mixup": [1.2, 9.0, 1.2]}, [1.0] * 7, batch_size=1)
     assert lines[-1].to_baseline == pytest.approx(1.2)
+    assert lines[-1].quartiles == pytest.approx((1.2, 5.1))  # halfway between the neighbours 1.2 and 9.0
