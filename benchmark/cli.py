@@ -252,7 +252,7 @@ def speed(  # noqa: PLR0913, every option is one of the command's
     image_size: Annotated[int, typer.Option(min=4, help="Edge of the images, pixels.")] = 32,
     batch_size: Annotated[int, typer.Option(min=2, help="Images per step.")] = 128,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    rounds: Annotated[int, typer.Option(min=1, help="Times each step is timed, beside the baseline; medians are shown.")] = 7,
+    rounds: Annotated[int, typer.Option(min=1, help="Timings of each step; medians are shown.")] = 7,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
     plugin: Plugins = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="In Markdown, as in the docs.")] = False,
