@@ -74,8 +74,8 @@ def _tasks(datasets_dir: Path | None) -> Listing:
     for name in registry.task_files(datasets_dir):
         task = registry.task(name, datasets_dir)
         shape = f"{len(task.coarse_classes)} → {len(task.fine_classes)}"
-        lines.append((name, shape, f"{task.hierarchy.image_size} px", task.hierarchy.title))
-    return ("task", "classes", "images", "title"), lines
+        lines.append((name, task.kind, shape, f"{task.hierarchy.image_size} px", task.hierarchy.title))
+    return ("task", "kind", "classes", "images", "title"), lines
 
 
 def _methods() -> Listing:
@@ -144,7 +144,13 @@ def _task(name: str, datasets_dir: Path | None) -> str:
         fine = [name for name, of in zip(task.fine_classes, task.fine_to_coarse, strict=True) if of == label]
         lines.append(f"  {coarse}: {', '.join(_readable(name, tree.names) for name in fine)}")
     if tree.ignore:
-        lines.append(f"  left out: {', '.join(tree.ignore)}")
+        lines.append(f"  left out: {'all others' if tree.ignore == 'others' else ', '.join(tree.ignore)}")
+    if tree.target:
+        lines.append(f"  evaluated only: {', '.join(_readable(name, tree.names) for name in tree.target)}")
+    if tree.long_tail > 1:
+        lines.append(f"  long tail: {tree.long_tail:g} times as many training images of the first class as of the last")
+    if tree.subclass_counts:
+        lines.append(f"  training images of a superclass's classes: {', '.join(map(str, tree.subclass_counts))}")
     lines += ["", *tree.provenance.splitlines(), *(f"note: {warning}" for warning in tree.warnings)]
     return "\n".join(lines).rstrip()
 

@@ -8,7 +8,7 @@ import time
 import torch
 
 from benchmark import backbones, data, provenance, registry, rng
-from benchmark.data import Decoded
+from benchmark.data import Decoded, policy
 from benchmark.features import extract
 from benchmark.pretrain import Monitor, Streams, pretrain
 from benchmark.schema import Cell, Cost, Row
@@ -30,13 +30,13 @@ def run_cell(cell: Cell, decoded: Decoded, device: torch.device, monitor: Monito
         ValueError: if the features have no direction (a dead network).
     """
     task, recipe = cell.task, cell.recipe
-    splits = data.load(task, decoded)
-    coarse_train, coarse_val = data.coarsen(splits.train, task), data.coarsen(splits.val, task)
+    source, splits = data.load(task.pretraining, decoded), data.load(task.evaluation, decoded)  # one but for a shift
+    coarse_train, coarse_val = (data.coarsen(split, task.pretraining) for split in (source.train, source.val))
     network = backbones.build(
         cell.backbone,
         cell.backbone_args,
         num_classes=len(task.coarse_classes),
-        channels=splits.train.images.shape[1],
+        channels=source.train.images.shape[1],
         image_size=task.hierarchy.image_size,
         seed=rng.seed(cell, "init"),
     )
@@ -47,9 +47,11 @@ def run_cell(cell: Cell, decoded: Decoded, device: torch.device, monitor: Monito
     started = time.perf_counter()
     history = pretrain(network, method, recipe, (coarse_train, coarse_val), _streams(cell), device, monitor)
     trained = time.perf_counter()
-    features = extract(network, splits, device)
+    statistics_of_train = policy.channel_statistics(source.train.images)
+    seen = extract(network, source, statistics_of_train, device)
+    features = extract(network, splits, statistics_of_train, device) if task.hierarchy.target else seen
     extracted = time.perf_counter()
-    scores, selection = score(features, splits, task)
+    scores, selection = score(features, splits, task, (seen, source))
     scored = time.perf_counter()
 
     cost = Cost(
@@ -59,7 +61,8 @@ def run_cell(cell: Cell, decoded: Decoded, device: torch.device, monitor: Monito
         images_per_second=statistics.median(epoch["images_per_second"] for epoch in history),
         peak_memory_mb=_peak_memory_mb(device),
     )
-    made = provenance.collect(cell, device, splits.split_digest)
+    digests = dict.fromkeys([source.split_digest, splits.split_digest])
+    made = provenance.collect(cell, device, "+".join(digests))
     return Row(cell, scores, selection, cost, made, tuple(history))
 
 

@@ -71,7 +71,17 @@ def root(
 @app.command()
 def run(  # noqa: PLR0913, every option is one of the command's
     suite: Annotated[str, typer.Option(help="A named grid; see `c2f list suites`.")] = "",
-    tasks: Annotated[str, typer.Option(help="Comma list; NAME or NAME@COARSE:FINE for other levels.")] = "",
+    tasks: Annotated[
+        str, typer.Option(help="Comma list; NAME, NAME@COARSE:FINE for other levels, NAME+MODIFIER as with --control.")
+    ] = "",
+    controls: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--control",
+            help="Add a modifier to every task: random-superclasses:SEED, merged-superclasses:K:SEED, "
+            "long-tail:FACTOR, imbalanced:N-N-…. Repeatable.",
+        ),
+    ] = None,
     methods: Annotated[str, typer.Option(help="Comma list, or all; see `c2f list methods`.")] = "",
     backbones: Annotated[str, typer.Option(help="Comma list; small variants or any timm name.")] = "",
     seeds: Annotated[str, typer.Option(help="Comma list and ranges, e.g. 0-4 or 0,3,7-9.")] = "",
@@ -89,6 +99,9 @@ def run(  # noqa: PLR0913, every option is one of the command's
     ] = Path("data"),
     datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs of your own.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch images that are missing.")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out classes that have no images; rows name them.")
+    ] = False,
     plugin: Plugins = None,
     out: Annotated[Path | None, typer.Option(help="Output folder; default results/SUITE.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
@@ -107,7 +120,9 @@ def run(  # noqa: PLR0913, every option is one of the command's
 
     started = time.perf_counter()
     _load(plugin)
-    request = options.Request(suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()))
+    request = options.Request(
+        suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ())
+    )
     grid = options.grid(request)
     chosen_device = sweep.resolve_device(device)
     folder = out or Path("results") / request.name
@@ -115,7 +130,7 @@ def run(  # noqa: PLR0913, every option is one of the command's
     store.open()
     if not quiet:
         console.print("Preparing images and checking the plan …", style="dim")
-    plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download)
+    plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing)
     failed = _run_plan(plan, store, chosen_device, limit, retry_failed, quiet)
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)

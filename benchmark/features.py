@@ -4,20 +4,20 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.backbones import Network
-from benchmark.data import policy
 from benchmark.pretrain import forward_in_batches
 from benchmark.schema import Data, Features
 
 
-def extract(network: Network, data: Data, device: torch.device) -> Features:
+def extract(network: Network, data: Data, statistics: tuple[Tensor, Tensor], device: torch.device) -> Features:
     """Features of all splits in evaluation mode and fp32, on the CPU.
 
     Args:
         network: trained; its mode is left as it was.
-        data: uint8 splits; pixels are normalised by the statistics of train, as in training.
+        data: uint8 splits.
+        statistics: mean and standard deviation of each channel of the images trained on, to normalise pixels by.
         device: where to compute.
     """
-    mean, std = (stat.to(device) for stat in policy.channel_statistics(data.train.images))
+    mean, std = (stat.to(device) for stat in statistics)
     train, val, test = (
         forward_in_batches(network, network.features, split.images, mean, std)
         for split in (data.train, data.val, data.test)

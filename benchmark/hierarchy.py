@@ -1,9 +1,11 @@
 """One YAML file -> a checked Hierarchy. The format is described in datasets/README.md."""
 
+import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,38 +16,60 @@ from benchmark.schema import NAME_PATTERN, Hierarchy
 SOURCE_FAMILIES = ("digits", "torchvision", "imagefolder", "synthetic")
 
 
-class _File(BaseModel):
-    """The keys of a hierarchy file."""
+class _Words(BaseModel):
+    """What every file says, and how a task may differ from plain coarse-to-fine."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str
     version: Annotated[int, Field(ge=1)]
     title: str
+    coarse: str = ""
+    fine: str = ""
+    long_tail: Annotated[float, Field(ge=1, le=1e6)] = 1.0
+    subclass_counts: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    provenance: str = ""
+
+
+class _File(_Words):
+    """The keys of a hierarchy file."""
+
     source: str
     image_size: Annotated[int, Field(ge=4, le=4096)]
     levels: Annotated[list[str], Field(min_length=2)]
     classes: dict[Any, Any]
-    coarse: str = ""
-    fine: str = ""
-    ignore: list[Any] = Field(default_factory=list)
+    ignore: list[Any] | Literal["others"] = Field(default_factory=list)
+    target: list[Any] = Field(default_factory=list)
     names: dict[Any, str] = Field(default_factory=dict)
-    provenance: str = ""
     licence: str = "unknown"
 
 
-def load(path: Path) -> Hierarchy:
+class _Variant(_Words):
+    """The keys of a file that takes its classes from another one."""
+
+    of: str
+
+
+def load(path: Path, files: Mapping[str, Path] = MappingProxyType({})) -> Hierarchy:
     """Read and check a hierarchy file.
+
+    Args:
+        path: the file.
+        files: known hierarchy files by name, for a file that is a variant `of` another.
 
     Raises:
         InputError: with file, line, culprits and remedy for anything malformed or contradictory.
     """
     document = documents.read(path)
+    return _load_variant(document, files) if "of" in document.data else _load_classes(document)
+
+
+def _load_classes(document: Document) -> Hierarchy:
     file = document.parse(_File)
     _check_header(document, file)
     paths = tuple(_walk(document, file.classes, ("classes",), len(file.levels)))
     _check_unique(document, file, paths)
-    return Hierarchy(
+    tree = Hierarchy(
         name=file.name,
         version=file.version,
         title=file.title,
@@ -55,21 +79,46 @@ def load(path: Path) -> Hierarchy:
         paths=paths,
         coarse=file.coarse or file.levels[0],
         fine=file.fine or file.levels[-1],
-        ignore=tuple(file.ignore),
+        ignore="others" if file.ignore == "others" else tuple(file.ignore),
+        target=tuple(file.target),
+        long_tail=file.long_tail,
+        subclass_counts=tuple(file.subclass_counts),
         names=dict(file.names),
         provenance=file.provenance.strip(),
         licence=file.licence,
         warnings=tuple(_singletons(file.levels, paths)),
     )
+    _check_target(document, tree)
+    _check_counts(document, tree)
+    return tree
+
+
+def _load_variant(document: Document, files: Mapping[str, Path]) -> Hierarchy:
+    file = document.parse(_Variant)
+    _check_name_of_file(document, file)
+    if file.of not in files:
+        raise document.error(("of",), f"no hierarchy {file.of!r}; known: {_list(sorted(files))}. Mend the name")
+    if "of" in documents.read(files[file.of]).data:
+        raise document.error(("of",), f"{file.of!r} is a variant itself; name the file that lists the classes")
+    base = load(files[file.of])
+    tree = dataclasses.replace(
+        base,
+        name=file.name,
+        version=file.version,
+        title=file.title,
+        coarse=file.coarse or base.coarse,
+        fine=file.fine or base.fine,
+        long_tail=file.long_tail,
+        subclass_counts=tuple(file.subclass_counts),
+        provenance=f"{file.provenance.strip()}\n{base.provenance}".strip(),
+    )
+    _check_levels(document, tree.levels, tree.coarse, tree.fine, file.long_tail)
+    _check_counts(document, tree)
+    return tree
 
 
 def _check_header(document: Document, file: _File) -> None:
-    if not NAME_PATTERN.fullmatch(file.name):
-        raise document.error(("name",), f"name {file.name!r} must match {NAME_PATTERN.pattern}; rename it")
-    if file.name != document.path.stem:
-        raise document.error(
-            ("name",), f"name {file.name!r} must equal the file's stem {document.path.stem!r}; rename one"
-        )
+    _check_name_of_file(document, file)
     family = file.source.split("/", 1)[0]
     if family not in SOURCE_FAMILIES:
         known = ", ".join(SOURCE_FAMILIES)
@@ -79,15 +128,64 @@ def _check_header(document: Document, file: _File) -> None:
             raise document.error(("levels", i), f"level {level!r} must match {NAME_PATTERN.pattern}; rename it")
     if len(set(file.levels)) < len(file.levels):
         raise document.error(("levels",), f"level names must differ, got {file.levels}; rename one")
-    for key in ("coarse", "fine"):
-        level = getattr(file, key)
-        if level and level not in file.levels:
-            raise document.error((key,), f"{key}: {level!r} is no level; use one of: {', '.join(file.levels)}")
-    order = [file.coarse or file.levels[0], file.fine or file.levels[-1]]
-    if file.levels.index(order[0]) >= file.levels.index(order[1]):
+    coarse, fine = file.coarse or file.levels[0], file.fine or file.levels[-1]
+    _check_levels(document, tuple(file.levels), coarse, fine, file.long_tail)
+
+
+def _check_name_of_file(document: Document, file: _Words) -> None:
+    if not NAME_PATTERN.fullmatch(file.name):
+        raise document.error(("name",), f"name {file.name!r} must match {NAME_PATTERN.pattern}; rename it")
+    if file.name != document.path.stem:
         raise document.error(
-            ("coarse",), f"coarse {order[0]!r} must stand above fine {order[1]!r} in levels; swap them"
+            ("name",), f"name {file.name!r} must equal the file's stem {document.path.stem!r}; rename one"
         )
+
+
+def _check_levels(document: Document, levels: tuple[str, ...], coarse: str, fine: str, long_tail: float) -> None:
+    """Both known, and coarse above fine; a long-tailed task may be pretrained on the level it is evaluated on."""
+    for key, level in (("coarse", coarse), ("fine", fine)):
+        if level not in levels:
+            raise document.error((key,), f"{key}: {level!r} is no level; use one of: {', '.join(levels)}")
+    if coarse == fine and long_tail == 1:
+        raise document.error(
+            ("coarse",), f"coarse and fine are both {fine!r}; that takes `long_tail`: name two levels, or add it"
+        )
+    if levels.index(coarse) > levels.index(fine):
+        raise document.error(("coarse",), f"coarse {coarse!r} must stand above fine {fine!r} in levels; swap them")
+
+
+def _check_target(document: Document, tree: Hierarchy) -> None:
+    """Target leaves are listed leaves, and every coarse class keeps some on either side."""
+    for i, name in enumerate(tree.target):
+        _check_name(document, ("target", i), name)
+    strangers = sorted(set(tree.target) - set(tree.leaves))
+    if strangers:
+        raise document.error(("target",), f"target classes nobody lists: {_list(strangers)}; list or remove them")
+    if len(set(tree.target)) < len(tree.target):
+        raise document.error(("target",), "a class is listed twice; keep one of each")
+    for label, name in enumerate(tree.classes(tree.coarse)) if tree.target else ():
+        leaves = {leaf for leaf, of in zip(tree.leaves, tree.labels(tree.coarse), strict=True) if of == label}
+        if leaves <= set(tree.target) or not leaves & set(tree.target):
+            side = "in" if leaves <= set(tree.target) else "outside"
+            raise document.error(
+                ("target",), f"{name!r} has all its classes {side} target; each {tree.coarse} needs some on both sides"
+            )
+
+
+def _check_counts(document: Document, tree: Hierarchy) -> None:
+    """One count for every fine class of a superclass, and one way of thinning out at a time."""
+    if not tree.subclass_counts:
+        return
+    if tree.long_tail > 1:
+        raise document.error(("subclass_counts",), "long_tail and subclass_counts exclude each other; keep one")
+    pairs = set(zip(tree.labels(tree.coarse), tree.labels(tree.fine), strict=True))
+    sizes = Counter(coarse for coarse, _ in pairs)
+    for label, name in enumerate(tree.classes(tree.coarse)):
+        if sizes[label] != len(tree.subclass_counts):
+            raise document.error(
+                ("subclass_counts",),
+                f"{len(tree.subclass_counts)} counts, but {name!r} has {sizes[label]} classes; give one for each",
+            )
 
 
 def _walk(document: Document, node: object, place: Place, depth: int) -> Iterator[tuple[str, ...]]:
@@ -127,11 +225,12 @@ def _check_unique(document: Document, file: _File, paths: tuple[tuple[str, ...],
             prefix = [path[: depth + 1] for path in paths if path[depth] == shared[0]][-1]
             message = f"level {level!r} names {_list(shared)} under two parents; rename one"
             raise document.error(("classes", *prefix), message)
-    for i, name in enumerate(file.ignore):
+    ignored = [] if file.ignore == "others" else file.ignore
+    for i, name in enumerate(ignored):
         _check_name(document, ("ignore", i), name)
-    if len(set(file.ignore)) < len(file.ignore):
+    if len(set(ignored)) < len(ignored):
         raise document.error(("ignore",), "a class is listed twice; keep one of each")
-    both = sorted(set(leaves) & set(file.ignore))
+    both = sorted(set(leaves) & set(ignored))
     if both:
         raise document.error(("ignore",), f"both ignored and listed: {_list(both)}; keep one of the two")
     strangers = sorted(str(name) for name in file.names if name not in set(leaves))

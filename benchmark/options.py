@@ -30,6 +30,7 @@ class Request:
     seeds: str = ""
     recipe: str = ""
     changes: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -75,7 +76,7 @@ def grid(request: Request) -> Grid:
     _check_used("method", changes.methods, [name for name, _ in methods])
     _check_used("backbone", changes.backbones, chosen_backbones)
     return Grid(
-        tasks=names_of("--tasks", request.tasks) or base.tasks,
+        tasks=["+".join([name, *request.controls]) for name in names_of("--tasks", request.tasks) or base.tasks],
         methods=[(name, {**params, **changes.methods.get(name, {})}) for name, params in methods],
         backbones=chosen_backbones,
         seeds=parse_seeds(request.seeds) if request.seeds else base.seeds,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from benchmark import documents, hierarchy
+from benchmark import documents, hierarchy, variants
 from benchmark.errors import InputError, unknown
-from benchmark.schema import NAME_PATTERN, Hierarchy, Recipe, Scalar, Scores, Task
+from benchmark.schema import NAME_PATTERN, Hierarchy, Kind, Recipe, Scalar, Scores, Task
 
 if TYPE_CHECKING:
     from benchmark.methods.base import Method
@@ -44,27 +44,41 @@ def hierarchy_folder() -> Path:
 
 
 def task(name: str, extra: Path | None = None) -> Task:
-    """The task `HIERARCHY`, or `HIERARCHY@COARSE:FINE` for two other levels of it.
+    """The task `HIERARCHY`, `HIERARCHY@COARSE:FINE` for two other levels of it, either with `+MODIFIER`s behind it.
 
     Args:
-        name: as above.
+        name: as above; modifiers are those of benchmark.variants.
         extra: a further folder of hierarchy files; it may not redefine a shipped name.
 
     Raises:
-        InputError: for an unknown name or level, or a file that is not a valid hierarchy.
+        InputError: for an unknown name, level or modifier, or a file that is not a valid hierarchy.
     """
-    stem, _, levels = name.partition("@")
-    path = _look_up("task", stem, task_files(extra), "See `c2f list tasks`.")
-    tree = hierarchy.load(path)
+    base, *modifiers = name.split("+")
+    stem, _, levels = base.partition("@")
+    files = task_files(extra)
+    path = _look_up("task", stem, files, "See `c2f list tasks`.")
+    tree = hierarchy.load(path, files)
     coarse, fine = _levels(tree, levels) if levels else (tree.coarse, tree.fine)
-    found = Task(name, "coarse-to-fine", tree, coarse, fine)
+    found = Task(base, _kind(tree, coarse, fine), tree, coarse, fine)
+    for modifier in modifiers:
+        found = variants.modify(found, modifier)
+    if levels and tree.subclass_counts:
+        raise InputError(f"task {base}: its counts are for {tree.coarse}:{tree.fine} alone; leave {levels!r} out")
+    if found.pretraining.coarse_classes != found.evaluation.coarse_classes:
+        raise InputError(f"task {base}: some {coarse} has all its classes on one side of `target`; take another level")
     num_coarse, num_fine = len(found.coarse_classes), len(found.fine_classes)
-    if num_coarse < 2 or num_fine <= num_coarse:
+    if num_coarse < 2 or (num_fine <= num_coarse and found.kind == "coarse-to-fine"):
         raise InputError(
             f"{path}: {coarse!r} has {num_coarse} classes and {fine!r} {num_fine}; coarse-to-fine transfer needs "
             "two coarse classes, and one of them with two fine classes or more"
         )
     return found
+
+
+def _kind(tree: Hierarchy, coarse: str, fine: str) -> Kind:
+    if tree.target:
+        return "subpopulation-shift"
+    return "long-tailed" if coarse == fine else "coarse-to-fine"
 
 
 def task_files(extra: Path | None = None) -> Mapping[str, Path]:

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -50,7 +50,11 @@ class Hierarchy:
         paths: for each leaf class its names from the coarsest level to the leaf, len(levels) each.
         coarse: level whose labels pretraining sees unless a task says otherwise.
         fine: level that is evaluated unless a task says otherwise.
-        ignore: classes of the source left out on purpose.
+        ignore: classes of the source left out on purpose; "others" for all that are not listed.
+        target: leaves kept away from pretraining, which evaluation is on; none: all leaves serve both.
+        long_tail: imbalance factor of the training images of fine classes, largest class over smallest; 1: as they are.
+        subclass_counts: training images of each fine class of a superclass, in the source's order; none: as they are.
+        missing: leaves of the file that were dropped because the source has no images of them.
         names: readable names of leaf classes where the join key is an id.
         provenance: where the grouping comes from, and why.
         licence: of the images, or "unknown".
@@ -66,7 +70,11 @@ class Hierarchy:
     paths: tuple[tuple[str, ...], ...]
     coarse: str
     fine: str
-    ignore: tuple[str, ...] = ()
+    ignore: tuple[str, ...] | Literal["others"] = ()
+    target: tuple[str, ...] = ()
+    long_tail: float = 1.0
+    subclass_counts: tuple[int, ...] = ()
+    missing: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict, hash=False)
     provenance: str = ""
     licence: str = "unknown"
@@ -88,21 +96,48 @@ class Hierarchy:
         depth = self.levels.index(level)
         return tuple(position[path[depth]] for path in self.paths)
 
+    def only(self, leaves: Collection[str]) -> Hierarchy:
+        """The same tree with only some of its leaves, all of which serve pretraining and evaluation alike."""
+        paths = tuple(path for path in self.paths if path[-1] in leaves)
+        names = {name: text for name, text in self.names.items() if name in leaves}
+        return dataclasses.replace(self, paths=paths, target=(), names=names)
+
     @cached_property
     def digest(self) -> str:
         """Identity of everything in the file that can change a number."""
-        return digest([self.source, self.image_size, self.levels, self.paths, sorted(self.ignore)])
+        ignore = self.ignore if self.ignore == "others" else sorted(self.ignore)
+        special = {"target": sorted(self.target), "long_tail": self.long_tail, "subclass_counts": self.subclass_counts}
+        plain = {"target": [], "long_tail": 1.0, "subclass_counts": ()}
+        changed = {key: value for key, value in special.items() if value != plain[key]}
+        return digest([self.source, self.image_size, self.levels, self.paths, ignore, *([changed] if changed else [])])
 
 
 @dataclass(frozen=True)
 class Task:
-    """Pretraining on one level of a hierarchy, evaluation on a finer one."""
+    """Pretraining on one level of a hierarchy, evaluation on a finer one.
+
+    Kinds: `coarse-to-fine`; `long-tailed`, where both levels are the same and pretraining sees the fine labels;
+    `subpopulation-shift`, where evaluation is on fine classes that pretraining has not met.
+    """
 
     name: str
     kind: Kind
     hierarchy: Hierarchy
     coarse_level: str
     fine_level: str
+
+    @property
+    def pretraining(self) -> Task:
+        """The task on the leaves that pretraining sees; itself unless some are kept away."""
+        tree = self.hierarchy
+        seen = [leaf for leaf in tree.leaves if leaf not in tree.target]
+        return dataclasses.replace(self, hierarchy=tree.only(seen)) if tree.target else self
+
+    @property
+    def evaluation(self) -> Task:
+        """The task on the leaves that are evaluated, with the same coarse labels; itself unless some are kept away."""
+        tree = self.hierarchy
+        return dataclasses.replace(self, hierarchy=tree.only(tree.target)) if tree.target else self
 
     @property
     def coarse_classes(self) -> tuple[str, ...]:
@@ -232,6 +267,7 @@ class Data:
     train: Split
     val: Split
     test: Split
+    shots: Tensor  # (F,) int64, training images of each fine class, those held out for validation included
     split_digest: str  # of the index lists that made the splits
 
 
@@ -261,6 +297,21 @@ class Scores:
     """The scores of a cell on its test split. Accuracies are fractions; NaN means undefined."""
 
     coarse_acc: float = _metric("coarse accuracy", 0, 1, "arg-max of the pretraining head on coarse labels")
+    worst_class_acc: float = _metric(
+        "worst class accuracy", 0, 1, "of the pretraining head, lowest over the classes it was trained on"
+    )
+    many_acc: float = _metric(
+        "accuracy, many-shot", 0, 1, "long-tailed tasks: of the head, classes of more than 100 training images"
+    )
+    medium_acc: float = _metric(
+        "accuracy, medium-shot", 0, 1, "long-tailed tasks: of the head, classes of 20 to 100 training images"
+    )
+    few_acc: float = _metric(
+        "accuracy, few-shot", 0, 1, "long-tailed tasks: of the head, classes of fewer than 20 training images"
+    )
+    source_coarse_acc: float = _metric(
+        "coarse accuracy, source", 0, 1, "subpopulation shift: of the head, on test images of subclasses it has seen"
+    )
     fine_linear_acc: float = _metric(
         "fine accuracy, linear probe",
         0,
@@ -375,6 +426,7 @@ CELL_COLUMNS = (
     "hierarchy_version",
     "hierarchy_digest",
     "data_digest",
+    "missing_classes",
     "method",
     "method_params",
     "method_digest",
@@ -414,6 +466,7 @@ def cell_columns(cell: Cell) -> dict[str, Scalar]:
         "hierarchy_version": task.hierarchy.version,
         "hierarchy_digest": task.hierarchy.digest,
         "data_digest": cell.data_digest,
+        "missing_classes": json.dumps(task.hierarchy.missing),
         "method": cell.method,
         "method_params": json.dumps(dict(cell.method_params), sort_keys=True),
         "method_digest": cell.method_digest,

@@ -61,8 +61,21 @@ class Display(Protocol):
         """A cell is done; `problem` is empty unless it failed."""
 
 
-def plan(grid: Grid, data_root: Path, datasets_dir: Path | None = None, download: bool = False) -> Plan:
+def plan(
+    grid: Grid,
+    data_root: Path,
+    datasets_dir: Path | None = None,
+    download: bool = False,
+    allow_missing: bool = False,
+) -> Plan:
     """Resolve and check everything a grid names, before anything is trained.
+
+    Args:
+        grid: what was asked for.
+        data_root: where the images are.
+        datasets_dir: a further folder of hierarchies.
+        download: fetch images that are missing.
+        allow_missing: drop classes without images from their tasks.
 
     Raises:
         InputError: for any unknown name, bad parameter, missing or corrupt image, a backbone that does not take a
@@ -71,8 +84,9 @@ def plan(grid: Grid, data_root: Path, datasets_dir: Path | None = None, download
     methods = [(name, registry.method(name, params)) for name, params in grid.methods]
     for name in grid.backbones:
         backbones.check(name)
-    tasks = [registry.task(name, datasets_dir) for name in grid.tasks]
-    images = {task.name: data.decode(task.hierarchy, data_root, download) for task in tasks}
+    named = [registry.task(name, datasets_dir) for name in grid.tasks]
+    images = {task.name: data.decode(task.hierarchy, data_root, download) for task in named}
+    tasks = [data.cover(task, images[task.name], allow_missing) for task in named]
     channels = {task.name: _channels(task, images[task.name]) for task in tasks}
     cells: list[Cell] = []
     left_out: list[str] = []
@@ -101,7 +115,8 @@ def plan(grid: Grid, data_root: Path, datasets_dir: Path | None = None, download
 
 def _channels(task: Task, images: Decoded) -> int:
     """C of the task's images, after a look at them: every class has some in every split."""
-    return data.load(task, images).train.images.shape[1]
+    data.load(task.evaluation, images)
+    return data.load(task.pretraining, images).train.images.shape[1]
 
 
 def _network(grid: Grid, task: Task, backbone: str, channels: int) -> Network:

@@ -17,7 +17,7 @@ def splits(toy_task, toy_images):
 
 def test_features_and_logits_are_the_networks_own(splits):
     network = backbones.build("test_resnet", {}, 3, 3, 16, seed=0)
-    features = extract(network, splits, CPU)
+    features = extract(network, splits, policy.channel_statistics(splits.train.images), CPU)
     mean, std = policy.channel_statistics(splits.train.images)
     network.eval()
     with torch.no_grad():
@@ -34,7 +34,7 @@ def test_features_and_logits_are_the_networks_own(splits):
 def test_the_network_is_left_as_it_was(splits):
     network = backbones.build("test_resnet", {}, 3, 3, 16, seed=0).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    extract(network, splits, CPU)
+    extract(network, splits, policy.channel_statistics(splits.train.images), CPU)
     assert network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
@@ -42,5 +42,5 @@ def test_the_network_is_left_as_it_was(splits):
 def test_a_head_that_is_not_linear_has_no_weights(splits):
     network = backbones.build("test_resnet", {}, 3, 3, 16, seed=0)
     network.model.fc = torch.nn.Sequential(network.model.fc, torch.nn.Tanh())
-    features = extract(network, splits, CPU)
+    features = extract(network, splits, policy.channel_statistics(splits.train.images), CPU)
     assert features.head_weight is None and features.head_bias is None

@@ -1,7 +1,8 @@
 """Task -> train, val and test: decoded, joined to the hierarchy by class name, split, and coarsened."""
 
+import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.data import cache, digits, imagefolder, splits, synthetic, torchvision_sets
+from benchmark.data import cache, digits, imagefolder, imbalance, splits, synthetic, torchvision_sets
 from benchmark.data.source import Part, Raw, Request, Source
 from benchmark.errors import InputError
 from benchmark.schema import CoarseSplit, Data, Hierarchy, Split, Task
@@ -39,29 +40,91 @@ def decode(hierarchy: Hierarchy, root: Path, download: bool = False) -> Decoded:
     """The images of a hierarchy's source, from the cache where it has them.
 
     Raises:
-        InputError: if images are missing, corrupt, or do not cover the hierarchy's classes exactly.
+        InputError: if images are missing or corrupt.
     """
     source, request = FAMILIES[hierarchy.source.partition("/")[0]], Request(hierarchy, root, download)
     raw, content = cache.load(source.fingerprint(request), lambda: source.read(request))
-    _check_classes(hierarchy, raw)
     return Decoded(raw, content[:16])
 
 
+def cover(task: Task, decoded: Decoded, allow_missing: bool = False) -> Task:
+    """The task, if its classes and those of the source are the same.
+
+    Args:
+        task: as asked for.
+        decoded: the images of its source.
+        allow_missing: drop classes without images from the task, and note them in it.
+
+    Raises:
+        InputError: naming classes without images, classes nobody claims, or a task of which too little is left.
+    """
+    tree, found = task.hierarchy, set(decoded.raw.classes)
+    ignored = found if tree.ignore == "others" else set(tree.ignore)
+    missing = tuple(sorted(set(tree.leaves) - found))
+    extra = sorted(found - set(tree.leaves) - ignored)
+    if extra or (missing and not allow_missing):
+        problems = [f"{len(missing)} classes without images: {_some(missing)}"] if missing else []
+        problems += [f"{len(extra)} classes nobody claims: {_some(extra)}"] if extra else []
+        remedy = "list them in the hierarchy (under `ignore` to leave them out), or mend the data"
+        remedy += "; --allow-missing goes on without the former" if missing else ""
+        raise InputError(f"{tree.name}: {tree.source} has {'; '.join(problems)}. Remedy: {remedy}")
+    return _without(task, missing) if missing else task
+
+
+def _without(task: Task, missing: tuple[str, ...]) -> Task:
+    tree = task.hierarchy
+    left = tree.only(set(tree.leaves) - set(missing))
+    left = dataclasses.replace(left, target=tuple(name for name in tree.target if name not in missing), missing=missing)
+    smaller = dataclasses.replace(task, hierarchy=left)
+    pretrained, evaluated = smaller.pretraining.coarse_classes, smaller.evaluation.coarse_classes
+    if pretrained != evaluated or len(evaluated) < 2 or len(smaller.evaluation.fine_classes) <= len(evaluated):
+        raise InputError(
+            f"{task.name}: without {len(missing)} classes that have no images ({_some(missing)}) no task is left; "
+            "get the images, or choose a task that they cover"
+        )
+    return smaller
+
+
 def load(task: Task, decoded: Decoded) -> Data:
-    """The three splits with fine labels."""
+    """The three splits with fine labels.
+
+    Training images are thinned out, where the task says so, before validation is held out of them.
+    """
     raw = decoded.raw
     to_fine = _fine_label_of(task, raw.classes)
     kept = {name: np.flatnonzero(to_fine[part.labels] >= 0) for name, part in raw.parts.items()}
     chosen: dict[str, tuple[str, NDArray[np.int64]]] = {name: (name, index) for name, index in kept.items()}
-    for name, share in (("test", TEST_SHARE), ("val", VAL_SHARE)):
-        if name not in chosen:
-            index = chosen["train"][1]
-            labels = raw.parts["train"].labels[index]
-            rest, held = splits.hold_out(labels, share, f"{task.hierarchy.source}:{name}")
-            chosen["train"], chosen[name] = ("train", index[rest]), ("train", index[held])
+    if "test" not in chosen:
+        chosen["train"], chosen["test"] = _hold_out(task, raw, chosen["train"][1], "test", TEST_SHARE)
+    chosen["train"] = ("train", _thinned(task, raw, chosen["train"][1], to_fine))
+    shots = np.bincount(to_fine[raw.parts["train"].labels[chosen["train"][1]]], minlength=len(task.fine_classes))
+    if "val" not in chosen:
+        chosen["train"], chosen["val"] = _hold_out(task, raw, chosen["train"][1], "val", VAL_SHARE)
     made = {name: _split(raw.parts[part], index, to_fine) for name, (part, index) in chosen.items()}
     _check_populated(task, made)
-    return Data(made["train"], made["val"], made["test"], split_digest=_digest(chosen))
+    return Data(made["train"], made["val"], made["test"], torch.from_numpy(shots), split_digest=_digest(chosen))
+
+
+def _hold_out(
+    task: Task, raw: Raw, index: NDArray[np.int64], name: str, share: float
+) -> tuple[tuple[str, NDArray[np.int64]], tuple[str, NDArray[np.int64]]]:
+    """What stays in train, and what becomes another split."""
+    rest, held = splits.hold_out(raw.parts["train"].labels[index], share, f"{task.hierarchy.source}:{name}")
+    return ("train", index[rest]), ("train", index[held])
+
+
+def _thinned(task: Task, raw: Raw, index: NDArray[np.int64], to_fine: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The training images that are left of a long-tailed or imbalanced task; fine classes in the source's order."""
+    tree = task.hierarchy
+    if tree.long_tail == 1 and not tree.subclass_counts:
+        return index
+    order = list(dict.fromkeys(to_fine[to_fine >= 0].tolist()))  # fine labels in the source's order
+    place = np.argsort(order)[to_fine[raw.parts["train"].labels[index]]]
+    if tree.subclass_counts:
+        wanted = imbalance.subclass_counts([task.fine_to_coarse[label] for label in order], tree.subclass_counts)
+    else:
+        wanted = imbalance.long_tail_counts(int(np.bincount(place).max()), len(order), tree.long_tail)
+    return index[imbalance.thin(place, wanted)]
 
 
 def coarsen(split: Split, task: Task) -> CoarseSplit:
@@ -69,19 +132,7 @@ def coarsen(split: Split, task: Task) -> CoarseSplit:
     return CoarseSplit(split.images, torch.tensor(task.fine_to_coarse)[split.labels])
 
 
-def _check_classes(hierarchy: Hierarchy, raw: Raw) -> None:
-    wanted, found = set(hierarchy.leaves) | set(hierarchy.ignore), set(raw.classes)
-    missing, extra = sorted(wanted - found), sorted(found - wanted)
-    if missing or extra:
-        problems = [f"{len(missing)} classes without images: {_some(missing)}"] if missing else []
-        problems += [f"{len(extra)} classes nobody claims: {_some(extra)}"] if extra else []
-        raise InputError(
-            f"{hierarchy.name}: {hierarchy.source} has {'; '.join(problems)}. List them in the hierarchy "
-            "(under `ignore` to leave them out), or mend the data"
-        )
-
-
-def _some(names: list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
 
 
@@ -105,7 +156,7 @@ def _check_populated(task: Task, made: Mapping[str, Split]) -> None:
         if empty:
             raise InputError(
                 f"{task.name}: no {name} images of {_some(empty)}; add images (at least 4 a class where "
-                "val and test are split off), or list the classes under `ignore`"
+                "val and test are split off), list the classes under `ignore`, or thin train out less"
             )
 
 
