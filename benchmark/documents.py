@@ -169,18 +169,20 @@ class _Index:
 
     def _add_mapping(self, node: MappingNode, place: Place) -> None:
         first: dict[str, int] = {}
-        for i, (key, value) in enumerate(node.value):
+        for key, value in node.value:
             name, at = str(key.value), key.start_mark.line + 1
             if key.anchor or key.tag == "tag:yaml.org,2002:merge":
                 raise DocumentError(self.path, at, "anchors and merge keys are not allowed; write the value out")
+            below = (*place, len(first))
             if name in first:
                 complaint = f"key {name!r} repeated, first on line {first[name]}; remove or rename one"
                 self.repeated.append((at, complaint))
+                below = (*place, -len(self.repeated))  # counts for no position: the data have the first alone
             first.setdefault(name, at)
-            self.lines[(*place, i)] = at
-            self.names.setdefault((*place, name), (*place, i))
+            self.lines[below] = at
+            self.names.setdefault((*place, name), below)
             self.scalars += [key] if isinstance(key, ScalarNode) else []
-            self.add(value, (*place, i))
+            self.add(value, below)
 
     def unreadable(self) -> int:
         """Line of the first scalar that cannot be turned into a value, 0 if there is none."""

@@ -228,7 +228,7 @@ def _walk(
 
     What is nested wrongly is a defect, but its names are read all the same, so that they are checked too.
     """
-    if not isinstance(node, {0: (list, dict), 1: list}.get(depth, dict)):
+    if not isinstance(node, {0: (list, dict), 1: (list,)}.get(depth, (dict,))):
         wanted = "a list of class names" if depth <= 1 else f"a mapping {depth} levels deep"
         found.append(_defect(document, place, f"expected {wanted}, found {_kind(node)}; see `levels`"))
     elif not node:
