@@ -1,5 +1,6 @@
 """YAML files read strictly: YAML 1.2, every complaint with file and line, validated by pydantic."""
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from benchmark.errors import InputError
 
+OLD_BREAKS = re.compile("[\x85\u2028\u2029]")  # end a line in YAML 1.1 and not in 1.2; the parser is in two minds
 MAX_BYTES = 8 << 20  # no hand-written or generated hierarchy comes near it; a mistaken path does
 T = TypeVar("T")
 Place = tuple[str | int, ...]  # keys and indices from the root to a value
@@ -113,6 +115,9 @@ def scan(path: Path) -> Document:
         raise DocumentError(path, 0, f"cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError as error:
         raise DocumentError(path, 0, f"not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    if strange := OLD_BREAKS.search(text):
+        line, code = text.count("\n", 0, strange.start()) + 1, ord(strange[0])
+        raise DocumentError(path, line, f"invisible character U+{code:04X} in line; delete it")
     return _parse(path, text)
 
 

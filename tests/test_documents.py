@@ -33,6 +33,8 @@ def write(folder: Path, text: str | bytes) -> Path:
         pytest.param("a: !!bool x\n", r":1: not valid YAML: 'x'; fix the syntax", id="bad-bool"),
         pytest.param("a: 1\nb: [c, 2020-99-99]\n", r":2: not valid YAML: month must be in 1..12; fix", id="bad-date"),
         pytest.param("a: \x00\n", r": not valid YAML: unacceptable character #x0000", id="nul-byte"),
+        pytest.param("a: 1\nb\u2028: 2\n", r":2: invisible character U\+2028 in line; delete it", id="line-separator"),
+        pytest.param("a: 1\r\nb: [c,\r\n\x85 d]", r":3: invisible character U\+0085 in line", id="next-line"),
         pytest.param("- a\n- b\n", r":1: expected a mapping of keys, found list", id="top-level-list"),
         pytest.param("", r":1: expected a mapping of keys, found NoneType", id="empty"),
         pytest.param("a: " + "[" * 1000, r": nested too deeply; a hierarchy has a few levels", id="absurd-nesting"),

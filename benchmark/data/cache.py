@@ -41,6 +41,11 @@ def load(fingerprint: str, read: Callable[[], Raw]) -> tuple[Raw, str]:
     return found
 
 
+def find(fingerprint: str) -> tuple[Raw, str] | None:
+    """What `load` gives if the cache has it whole; nothing is decoded."""
+    return _open(folder() / "decoded" / fingerprint[:32])
+
+
 def _open(entry: Path) -> tuple[Raw, str] | None:
     try:
         meta = json.loads((entry / "meta.json").read_text())

@@ -13,11 +13,27 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from benchmark.data.source import Part, Raw, Request
+from benchmark.data import nearby
+from benchmark.data.source import Availability, Part, Raw, Request
 from benchmark.errors import InputError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 PARTS = ("train", "val", "test")
+
+# Where to get what `imagefolder/NAME` of a shipped hierarchy stands for: size, then what to do. ImageNet's sizes are
+# those of https://image-net.org/challenges/LSVRC/2012/2012-downloads.php, its MD5s those of torchvision.
+ORIGINS = {
+    "imagenet": (
+        "138 GB and 6.3 GB to download, as much on disk",
+        (
+            "register at https://image-net.org/download-images.php",
+            "fetch ILSVRC2012_img_train.tar (MD5 1d675b47d978889d74fa0da5fadfb00e) and ILSVRC2012_img_val.tar "
+            "(MD5 29b22e2961454d5413ddabcf34fc5622)",
+            "unpack them as train/WNID/*.JPEG and val/WNID/*.JPEG (train is a tar of one tar per class; "
+            "torchvision.datasets.ImageNet(ROOT, split=...) sorts both)",
+        ),
+    )
+}
 
 
 def fingerprint(request: Request) -> str:
@@ -47,13 +63,54 @@ def read(request: Request) -> Raw:
     return Raw(classes, parts)
 
 
-def _folder(request: Request) -> Path:
+def availability(request: Request) -> Availability:
+    """Whether there is a training part, and class folders in every part; nobody publishes what to verify them by."""
+    folder = _named_folder(request)
+    size, how = ORIGINS.get(request.name, ("", (f"put the images there as {folder}/train/CLASS/IMAGE",)))
+    if not (folder / "train").is_dir():
+        return Availability(False, f"no folder {folder / 'train'}", (*_elsewhere(request), *how), size)
+    for part in _parts(folder):
+        if not any(path.is_dir() for path in (folder / part).iterdir()):
+            return Availability(
+                False,
+                f"{folder / part} holds no class folders",
+                (f"sort its images into {folder / part}/CLASS/",),
+                size,
+            )
+    return Availability(True, note=f"in {folder}")
+
+
+def classes(request: Request) -> tuple[str, ...]:
+    """Names of the class folders; an empty folder is a class as well until it is decoded."""
+    folder = _folder(request)
+    return tuple(sorted({path.name for part in _parts(folder) for path in (folder / part).iterdir() if path.is_dir()}))
+
+
+def _elsewhere(request: Request) -> tuple[str, ...]:
+    """What to do about folders of at least half the classes with images in them, if such lie around."""
+    leaves, wanted = request.hierarchy.leaves, _named_folder(request)
+    for folder in nearby.folders(request.root):
+        there = [name for name in leaves if (folder / name).is_dir()]
+        if 2 * len(there) < len(leaves) or not any(_is_image(path) for path in (folder / there[0]).iterdir()):
+            continue
+        if folder.name == "train":
+            return (nearby.remedy(request.root, wanted, folder.parent),)
+        return (nearby.remedy(request.root, wanted / "train", folder),)
+    return ()
+
+
+def _named_folder(request: Request) -> Path:
     folder = request.root / request.name
     if not request.name or ".." in Path(request.name).parts or Path(request.name).is_absolute():
         raise InputError(
             f"source {request.hierarchy.source!r}: expected imagefolder/NAME, a folder below the data root; "
             "move the images there"
         )
+    return folder
+
+
+def _folder(request: Request) -> Path:
+    folder = _named_folder(request)
     if not (folder / "train").is_dir():
         raise InputError(
             f"no folder {folder / 'train'}; put the images there as train/CLASS/IMAGE, or name another root "
@@ -69,8 +126,12 @@ def _parts(folder: Path) -> list[str]:
 def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     for directory in sorted(path for path in folder.iterdir() if path.is_dir()):
         for path in sorted(directory.iterdir()):
-            if path.suffix.lower() in EXTENSIONS:
+            if _is_image(path):
                 yield path, directory.name
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS
 
 
 def _decode(path: Path, size: int) -> NDArray[np.uint8]:

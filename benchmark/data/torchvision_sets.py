@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmark.data.source import Part, Raw, Request
+from benchmark.data import nearby
+from benchmark.data.source import Availability, Part, Raw, Request, download_command
 from benchmark.errors import InputError
 
 CIFAR = ("CIFAR10", "CIFAR100")
@@ -22,6 +24,16 @@ IDX_MD5 = {
         "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
         "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
     }
+}
+
+# To download and unpacked: https://www.cs.toronto.edu/~kriz/cifar.html (in MiB there), the sizes in bytes of the four
+# files at http://yann.lecun.com/exdb/mnist/, the table of https://github.com/zalandoresearch/fashion-mnist; unpacked
+# sizes follow from the formats.
+SIZES = {
+    "CIFAR10": "170 MB to download, 186 MB unpacked",
+    "CIFAR100": "169 MB to download, 186 MB unpacked",
+    "MNIST": "12 MB to download, 55 MB unpacked",
+    "FashionMNIST": "31 MB to download, 55 MB unpacked",
 }
 
 
@@ -54,6 +66,58 @@ def read(request: Request) -> Raw:
         raise InputError(f"{request.name}: cannot be read from {folder} ({error}); fetch it again") from error
     classes = _mnist_names(train.classes) if request.name == "MNIST" else tuple(train.classes)
     return Raw(classes, {"train": _part(train), "test": _part(test)})
+
+
+def availability(request: Request) -> Availability:
+    """Whether torchvision's files are there and have the MD5s that are published."""
+    folder, files = _folder(request), _files(request)
+    size = SIZES.get(request.name, "")
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        how = (*_elsewhere(request), download_command(request), *_by_hand(request))
+        return Availability(False, f"no {missing[0]} in {folder}", how, size)
+    damaged = [name for name, md5 in files.items() if md5 and _md5(folder / name) != md5]
+    if damaged:
+        how = (f"rm {nearby.quote(folder / damaged[0])}", download_command(request))
+        return Availability(False, f"{folder / damaged[0]} is damaged: its MD5 is not {files[damaged[0]]}", how, size)
+    verified = all(files.values())
+    return Availability(True, note="MD5 of every file is right" if verified else "no MD5 is published of the files")
+
+
+def classes(request: Request) -> tuple[str, ...]:
+    """Names as the data set spells them; CIFAR's are in a pickle, which is opened if its MD5 is right."""
+    dataset = _dataset(request)
+    if request.name == "MNIST":
+        return _mnist_names(dataset.classes)
+    if request.name not in CIFAR:
+        return tuple(dataset.classes)
+    meta = _folder(request) / dataset.meta["filename"]
+    if not meta.is_file() or _md5(meta) != dataset.meta["md5"]:
+        raise InputError(f"{meta}: missing or damaged, MD5 is not {dataset.meta['md5']}; fetch it again")
+    return tuple(pickle.loads(meta.read_bytes())[dataset.meta["key"]])
+
+
+def _elsewhere(request: Request) -> tuple[str, ...]:
+    """What to do about the files or their archive, if they lie around in another folder."""
+    wanted, files = _folder(request), _files(request)
+    archives = [_dataset(request).filename] if request.name in CIFAR else [name + ".gz" for name in files]
+    for folder in nearby.folders(request.root):
+        named = request.name in CIFAR or request.name in folder.parts
+        if all((folder / name).is_file() for name in files):
+            if all(_md5(folder / name) == md5 if md5 else named for name, md5 in files.items()):
+                return (nearby.remedy(request.root, wanted, folder),)
+        elif named and all((folder / name).is_file() for name in archives):
+            if request.name in CIFAR:
+                return (f"tar -xzf {nearby.quote(folder / archives[0])} -C {nearby.quote(request.root)}",)
+            return (f"gunzip --keep {' '.join(nearby.quote(folder / name) for name in archives)}",)
+    return ()
+
+
+def _by_hand(request: Request) -> tuple[str, ...]:
+    dataset = _dataset(request)
+    if request.name in CIFAR:
+        return (f"or by hand: unpack {dataset.url} in {request.root}",)
+    return (f"or by hand: unpack the four files of {dataset.mirrors[0]} in {_folder(request)}",)
 
 
 def _dataset(request: Request) -> Any:
