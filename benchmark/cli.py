@@ -294,6 +294,53 @@ def speed(  # noqa: PLR0913, every option is one of the command's
         console.print(plain_table(headings, rows))
 
 
+@app.command()
+def check(
+    targets: Annotated[list[str] | None, typer.Argument(metavar="[FILE|NAME]…", help="Hierarchies to check.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every shipped one, and those of --datasets-dir.")] = False,
+    data_root: Annotated[
+        Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where images may be, to compare class names with.")
+    ] = Path("data"),
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+) -> None:
+    """List every defect of hierarchy files with its line and remedy; nothing is downloaded or decoded.
+
+    Exit code 1 if there are errors; notes are only worth knowing. Where images are at hand, class names are compared
+    with theirs. Examples:
+
+      c2f check pets.yaml
+
+      c2f check cifar100-superclass --data-root ~/data
+
+      c2f check --all --datasets-dir my-hierarchies
+    """
+    from benchmark import check as checks
+    from benchmark.console import show_check
+
+    paths = checks.paths(targets or (), everything, datasets_dir)
+    if show_check(console, len(paths), checks.findings(paths, everything, data_root.expanduser(), datasets_dir)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    data_root: Annotated[Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where images may be.")] = Path("data"),
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+) -> None:
+    """Show this machine, which tasks can run here now, and for the others what is missing and how to get it.
+
+    Works offline and changes nothing. Files are verified by their MD5 where it is published; archives that are not
+    unpacked, and folders that lie one off, are found. Paste the output in a bug report. Example:
+
+      c2f doctor --data-root ~/data
+    """
+    from benchmark import doctor as examination
+    from benchmark.console import show_doctor
+
+    root = data_root.expanduser()
+    show_doctor(console, examination.machine(root), examination.examine(root, datasets_dir))
+
+
 def main() -> None:
     """The program: exit code 0, 1 if cells failed, 2 for bad input in one line, 130 after Ctrl-C."""
     debug = "--debug" in sys.argv[1:]

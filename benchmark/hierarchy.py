@@ -116,6 +116,12 @@ def examine(
     return (None if any(not defect.note for defect in found) else tree), tuple(found)
 
 
+def class_lines(path: Path) -> Mapping[str, int]:
+    """Line of each class that a readable file lists itself."""
+    document = documents.scan(path)
+    return {path[-1]: document.line(place) for path, place in _walk(document, document.data.get("classes"), 0, [])}
+
+
 def _read_classes(document: Document, found: list[Defect]) -> Hierarchy | None:
     """The hierarchy, unless its shape is too broken to make one; defects are added to those found."""
     file, broken = _keys(document, _File, found)

@@ -29,7 +29,7 @@ LAYERS = [
     ["provenance"],
     ["cell"],
     ["store", "report"],
-    ["sweep", "speed"],
+    ["sweep", "speed", "check", "doctor"],
     ["options", "catalogue", "console"],
     ["cli"],
 ]

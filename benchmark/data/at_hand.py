@@ -22,10 +22,13 @@ def availability(hierarchy: Hierarchy, root: Path) -> Availability:
 
 
 def classes(hierarchy: Hierarchy, root: Path) -> tuple[str, ...] | None:
-    """Names of the source's classes, as far as they can be known without decoding."""
+    """Names of the source's classes; None where they cannot be known without fetching or decoding."""
     source, request = FAMILIES[hierarchy.source.partition("/")[0]], Request(hierarchy, root)
-    if isinstance(source, Informed) and source.availability(request).ready:
-        return source.classes(request)
+    if isinstance(source, Informed):
+        try:
+            return source.classes(request)
+        except InputError:
+            pass
     return _decoded(hierarchy, root)
 
 
