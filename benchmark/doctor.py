@@ -34,7 +34,8 @@ def machine(root: Path) -> Iterator[tuple[str, str]]:
     commit, changed = provenance.commit_of_checkout()
     yield "c2f", benchmark.__version__ + (f", commit {commit[:12]}{' and changes' * changed}" if commit else "")
     yield "Python", f"{platform.python_version()} on {platform.platform()}"
-    yield "packages", ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm", "numpy"))
+    others = (f"{name} {version(name)}" for name in ("torchvision", "timm", "numpy"))
+    yield "packages", ", ".join([f"torch {torch.__version__}", *others])
     cpu = torch.device("cpu")
     cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
     yield "CPU", f"{provenance.device_name(cpu)}, {cores}, {_bf16(cpu)}"
@@ -103,4 +104,4 @@ def _misfit(tree: Hierarchy, root: Path) -> str:
     missing, extra = unmatched(tree, classes) if classes is not None else ((), ())
     parts = [f"{len(missing)} classes without images, e.g. {missing[0]}"] if missing else []
     parts += [f"{len(extra)} classes that nobody claims, e.g. {extra[0]}"] if extra else []
-    return f"{tree.source} has {' and '.join(parts)}; c2f check {tree.name} lists them" if parts else ""
+    return f"{tree.source} has {' and '.join(parts)}; c2f check lists all" if parts else ""

@@ -1,6 +1,7 @@
 """The program as a user meets it: runs, lists, refusals in one line with exit code 2, kills and continuations."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -309,3 +310,24 @@ def test_table_shows_the_columns_asked_for(c2f):
     assert "| method   | seeds   | coarse validation %   | nc1_fine   |" in out
     assert "fine linear" in c2f("table", "results/custom")[1]
     refused(c2f("table", "results/custom", "--columns", "nc1_fin"), "did you mean 'nc1_fine'")
+
+
+def test_check_lists_errors_and_says_so_by_its_exit_code(c2f, tmp_path):
+    (tmp_path / "pets.yaml").write_text("name: pets\nversion: 0\n")
+    code, out, _ = c2f("check", "pets.yaml")
+    assert code == 1
+    assert out.splitlines()[-1] == "1 file: 6 errors, 0 notes."
+    assert "pets.yaml:2: error: version: Input should be greater than or equal to 1, got 0" in out.splitlines()
+    assert c2f("check", "digits-halves")[:2] == (0, "1 file: 0 errors, 0 notes.\n")
+    assert c2f("check", "--all", "--datasets-dir", HIERARCHIES)[0] == 0
+    refused(c2f("check", "cats.yaml"), "cats.yaml: no such file")
+    refused(c2f("check"), "c2f check pets.yaml")
+
+
+def test_doctor_shows_the_machine_the_ready_and_the_missing(c2f, tmp_path):
+    code, out, _ = c2f("doctor", "--data-root", tmp_path, "--datasets-dir", HIERARCHIES)
+    lines = out.splitlines()
+    assert code == 0 and lines[0].startswith(f"c2f       {benchmark.__version__}")
+    assert "✓ digits-halves" in lines and "✓ toy" in lines
+    assert any(line.startswith("    → c2f run --tasks cifar10-vehicles-animals ") for line in lines)
+    assert re.fullmatch(r"\d+ of \d+ tasks can run here now\.", lines[-1])

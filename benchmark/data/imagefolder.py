@@ -94,8 +94,8 @@ def _elsewhere(request: Request) -> tuple[str, ...]:
         if 2 * len(there) < len(leaves) or not any(_is_image(path) for path in (folder / there[0]).iterdir()):
             continue
         if folder.name == "train":
-            return (nearby.remedy(request.root, wanted, folder.parent),)
-        return (nearby.remedy(request.root, wanted / "train", folder),)
+            return (nearby.remedy(request.root, wanted, folder.parent, _parts(folder.parent)),)
+        return (nearby.remedy(request.root, wanted / "train", folder, there),)
     return ()
 
 

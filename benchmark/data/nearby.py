@@ -2,11 +2,11 @@
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 BELOW_ROOT = 4  # levels searched below the data root; ImageNet's archive unpacks to ILSVRC/Data/CLS-LOC/train
-BELOW_PARENT = 2  # and below the folder that holds it
+BELOW_PARENT = 3  # and below the folder that holds it
 MOST_FOLDERS = 3000  # looked into, so that a home folder as root costs no minutes
 PARTS = ("train", "val", "test")  # folders of classes; what is below them are images
 
@@ -33,14 +33,21 @@ def _subfolders(path: Path) -> list[Path]:
         return []
 
 
-def remedy(root: Path, wanted: Path, found: Path) -> str:
-    """What makes a folder that was found serve as one that is wanted below the root: another root, or a link."""
+def remedy(root: Path, wanted: Path, found: Path, names: Iterable[str]) -> str:
+    """What makes a folder that was found serve as one that is wanted below the root: another root, a link or a move.
+
+    Args:
+        root: the data root.
+        wanted: where the images should be.
+        found: where they are.
+        names: of the files or folders in it that matter.
+    """
     tail = wanted.relative_to(root).parts
     found = found.absolute()
     if found.parts[-len(tail) :] == tail:
         return f"they lie in {found}: give --data-root {quote(Path(*found.parts[: -len(tail)]))}"
     if wanted.exists():
-        return f"they lie in {found}: mv {quote(found)}/* {quote(wanted)}/"
+        return f"they lie in {found}: mv {' '.join(quote(found / name) for name in names)} {quote(wanted)}/"
     return f"they lie in {found}: mkdir -p {quote(wanted.parent)} && ln -s {quote(found)} {quote(wanted)}"
 
 

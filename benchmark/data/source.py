@@ -102,5 +102,5 @@ class Informed(Source, Protocol):
 
 def download_command(request: Request) -> str:
     """The command that fetches the images of a task and does no more."""
-    root = shlex.quote(str(request.root))
-    return f"c2f run --tasks {request.hierarchy.name} --recipe quickstart --data-root {root} --download --limit 0"
+    words = f"--tasks {request.hierarchy.name} --methods baseline --recipe quickstart --limit 0"
+    return f"c2f run {words} --download --data-root {shlex.quote(str(request.root))}"

@@ -106,7 +106,7 @@ def _elsewhere(request: Request) -> tuple[str, ...]:
         named = request.name in CIFAR or request.name in folder.parts
         if all((folder / name).is_file() for name in files):
             if all(_md5_as_of(folder / name) == md5 if md5 else named for name, md5 in files.items()):
-                return (nearby.remedy(request.root, wanted, folder),)
+                return (nearby.remedy(request.root, wanted, folder, files),)
         elif named and all((folder / name).is_file() for name in archives):
             if request.name in CIFAR:
                 return (f"tar -xzf {nearby.quote(folder / archives[0])} -C {nearby.quote(request.root)}",)
