@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -101,6 +101,17 @@ class Superclass:
     eligible: tuple[str, ...]
     source: tuple[str, ...]
     target: tuple[str, ...] = ()
+
+
+def split_of(text: str) -> Split | None:
+    """The split of a name; empty: none.
+
+    Raises:
+        InputError: for another name.
+    """
+    if text and text not in SPLITS:
+        raise unknown("split", text, SPLITS, "Or leave it out.")
+    return cast(Split, text) if text else None
 
 
 def find(root: Path, download: bool = False) -> Path:
