@@ -243,7 +243,7 @@ def from_wordnet(tree: breeds.Tree, files: Path, header: Header, wanted: breeds.
     split = f", {wanted.split} split" if wanted.split else ""
     return Draft(
         name=header.name,
-        title=f"ImageNet, {len(found)} superclasses of {len(paths)} classes below {below}{split}",
+        title=f"{len(found)} superclasses of {len(paths)} WordNet classes below {below}{split}",
         source=header.source,
         image_size=header.image_size,
         levels=("superclass", "class"),
