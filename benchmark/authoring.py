@@ -13,7 +13,7 @@ from benchmark.errors import InputError
 from benchmark.schema import NAME_PATTERN, Hierarchy
 
 WIDTH = 120
-LONGEST_NAME = 100  # characters; YAML allows keys of 1024, and a label that long is a mistake
+LONGEST_NAME = 1000  # characters in the file; YAML allows keys of 1024
 PLAIN = re.compile(r"[A-Za-z]([A-Za-z0-9 _./+()'-]*[A-Za-z0-9_./+()'-])?")
 WORDS = frozenset("true false yes no on off y n null none nan inf".split())  # what some YAML reads as no text
 
@@ -125,10 +125,10 @@ def _problem(name: str) -> str:
     """What keeps a name from being a class, if anything."""
     if not name.strip() or name != name.strip():
         return "is blank or has blanks at its ends"
-    if len(name) > LONGEST_NAME:
-        return f"is longer than {LONGEST_NAME} characters"
     if any("\ud800" <= letter <= "\udfff" for letter in name):
         return "is not UTF-8"
+    if len(quoted(name)) > LONGEST_NAME:
+        return f"is longer than {LONGEST_NAME} characters"
     return ""
 
 
@@ -160,8 +160,7 @@ def _lines(draft: Draft) -> Iterator[str]:
             yield f"{key}: {quoted(level)}"
     yield "provenance: |"
     for paragraph in draft.provenance.splitlines():
-        printable = "".join(letter if letter.isprintable() else "?" for letter in paragraph)
-        yield from textwrap.wrap(printable, WIDTH, initial_indent="  ", subsequent_indent="  ")
+        yield from textwrap.wrap(_printable(paragraph), WIDTH, initial_indent="  ", subsequent_indent="  ")
     yield "licence: unknown"
     if draft.ignore_others:
         yield "ignore: others"
@@ -180,7 +179,7 @@ def _classes(paths: Sequence[tuple[str, ...]], indent: str, notes: Mapping[str, 
     for name, *rest in paths:
         blocks.setdefault(name, []).append(tuple(rest))
     for name, below in blocks.items():
-        note = f"  # {notes[name]}" if name in notes else ""
+        note = f"  # {_printable(notes[name])}" if name in notes else ""
         if len(below[0]) == 1:
             yield from _list(name, [leaf for (leaf,) in below], indent, note)
         else:
@@ -199,6 +198,10 @@ def _list(key: str, names: Sequence[str], indent: str, note: str = "") -> Iterat
         else:
             line += f" {piece}" if i else piece
     yield line
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def quoted(name: str) -> str:

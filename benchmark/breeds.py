@@ -5,9 +5,10 @@ https://github.com/MadryLab/BREEDS-Benchmarks. The tasks equal those of breeds_h
 gives class indices and so needs all 1000 folders of ImageNet; an id stays right whatever is missing.
 """
 
+import dataclasses
 import hashlib
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -51,6 +52,21 @@ class Tree:
     children: Mapping[str, tuple[str, ...]]
     classes: tuple[str, ...]
     names: Mapping[str, str]
+
+    def only(self, classes: Collection[str]) -> "Tree":
+        """The tree of some of its classes; nodes keep their levels.
+
+        Raises:
+            InputError: if none of them is in the tree.
+        """
+        parents = {child: node for node, below in self.children.items() for child in below}
+        left = tuple(name for name in self.classes if name in set(classes))
+        children = _children(left, parents)
+        if not children:
+            raise InputError(
+                f"none of {len(classes)} classes is in the tree; its classes are ids like {self.classes[0]}"
+            )
+        return dataclasses.replace(self, children=children, classes=left)
 
     def at_level(self, level: int, ancestor: str = "") -> list[str]:
         """Sorted ids of the nodes `level` steps below the root, those below or at an ancestor if one is given."""
@@ -179,19 +195,25 @@ def read(folder: Path) -> Tree:
             if node not in names:
                 raise InputError(f"{path}:{line}: {node!r} has no line in {NAMES}; add one, or mend the id")
     root = _root(path, parents)
+    children = _children(classes, {child: parent for child, (parent, _) in parents.items()})
+    if not children:
+        raise InputError(f"{path}: no class of {CLASSES} is in the tree; use files that belong together")
+    return Tree(root, children, tuple(classes), {**names, **classes})
+
+
+def _children(classes: Iterable[str], parents: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Sorted ids below each node, of the nodes that classes are below, and of those classes."""
     kept = {node for name in classes for node in _way_up(name, parents)}
     children: dict[str, list[str]] = {}
     for child in sorted(kept & set(parents)):
-        children.setdefault(parents[child][0], []).append(child)
-    if root not in children:
-        raise InputError(f"{path}: no class of {CLASSES} is in the tree; use files that belong together")
-    return Tree(root, {node: tuple(below) for node, below in children.items()}, tuple(classes), {**names, **classes})
+        children.setdefault(parents[child], []).append(child)
+    return {node: tuple(below) for node, below in children.items()}
 
 
-def _way_up(node: str, parents: Mapping[str, tuple[str, int]]) -> Iterator[str]:
+def _way_up(node: str, parents: Mapping[str, str]) -> Iterator[str]:
     yield node
     while node in parents:
-        node = parents[node][0]
+        node = parents[node]
         yield node
 
 

@@ -414,6 +414,9 @@ def init_task_wordnet(  # noqa: PLR0913, every option is one of the command's
     data_root: DataRoot = Path("data"),
     tree: Annotated[Path | None, typer.Option(help="Folder of the tree's files, if not in the data root.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the tree's files into the data root.")] = False,
+    among: Annotated[
+        Path | None, typer.Option(help="Only classes with a folder of images here, where not all of ImageNet is.")
+    ] = None,
     source: Annotated[str, typer.Option(help="Of the images; its classes are WordNet ids.")] = "imagefolder/imagenet",
     image_size: Annotated[int, typer.Option(min=4, max=4096, help="Edge to decode images to, pixels.")] = 224,
     out: TaskFile = None,
@@ -427,12 +430,16 @@ def init_task_wordnet(  # noqa: PLR0913, every option is one of the command's
       c2f init-task wordnet --level 5 --ancestor n00004258 --num-subclasses 4 --name my-living17 --download
 
       c2f init-task wordnet --level 3 --num-subclasses 20 --split bad --name my-entity13-bad
+
+      c2f init-task wordnet --level 4 --num-subclasses 2 --unbalanced --among ~/data/tiny --name tiny-groups
+      --source imagefolder/tiny --image-size 64
     """
     from benchmark import authoring, breeds, drafts
 
-    folder = tree.expanduser() if tree else breeds.find(data_root.expanduser(), download)
+    files = tree.expanduser() if tree else breeds.find(data_root.expanduser(), download)
     wanted = breeds.Selection(level, num_subclasses, ancestor, breeds.split_of(split), not unbalanced, seed)
-    draft = drafts.from_wordnet(breeds.read(folder), folder, drafts.Header(name, source, image_size), wanted)
+    header = drafts.Header(name, source, image_size)
+    draft = drafts.from_wordnet(files, header, wanted, among.expanduser().resolve() if among else None)
     path = authoring.destination(draft.name, out)
     written = authoring.write(draft, path, force)
     console.print(escape(authoring.report(written, path, data_root)), soft_wrap=True)

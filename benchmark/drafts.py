@@ -216,23 +216,28 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def from_wordnet(tree: breeds.Tree, files: Path, header: Header, wanted: breeds.Selection) -> Draft:
-    """A hierarchy of superclasses of a tree, by the published procedure; the classes are ids.
+def from_wordnet(files: Path, header: Header, wanted: breeds.Selection, among: Path | None = None) -> Draft:
+    """A hierarchy of superclasses of the BREEDS tree, by the published procedure; the classes are ids.
+
+    A superclass is called by the first of its synonyms, with its id where two have the same.
 
     Args:
-        tree: as read.
-        files: the folder it was read from.
+        files: the folder of the tree's files.
         header: of the new file; its levels are superclass and class.
         wanted: which superclasses and classes.
+        among: only classes that have a folder of images below this one; none: all of the tree.
 
     Raises:
-        InputError: if the tree has nothing like it.
+        InputError: if the files are no tree, or it has nothing like what is wanted.
     """
+    tree = breeds.read(files)
+    if among:
+        tree = tree.only(_folder_names(among))
     found = breeds.select(tree, wanted)
-    names = Counter(tree.names[superclass.node] for superclass in found)
+    short = [tree.names[superclass.node].split(",")[0].strip() for superclass in found]
     labels = [
-        name if names[name] == 1 else f"{name} ({superclass.node})"
-        for superclass, name in ((superclass, tree.names[superclass.node]) for superclass in found)
+        name if name and short.count(name) == 1 else f"{name} ({superclass.node})".strip()
+        for name, superclass in zip(short, found, strict=True)
     ]
     paths = tuple(
         (label, leaf)
@@ -248,7 +253,7 @@ def from_wordnet(tree: breeds.Tree, files: Path, header: Header, wanted: breeds.
         image_size=header.image_size,
         levels=("superclass", "class"),
         paths=paths,
-        provenance=_provenance(tree, files, wanted),
+        provenance=_provenance(tree, files, wanted, among),
         ignore_others=True,
         target=tuple(leaf for superclass in found for leaf in superclass.target),
         names={leaf: tree.names[leaf] for _, leaf in paths},
@@ -256,16 +261,26 @@ def from_wordnet(tree: breeds.Tree, files: Path, header: Header, wanted: breeds.
     )
 
 
-def _provenance(tree: breeds.Tree, files: Path, wanted: breeds.Selection) -> str:
+def _folder_names(folder: Path) -> set[str]:
+    """Names of all folders on the way to images."""
+    from benchmark.data import imagefolder  # imports torch, which the other drafts do without
+
+    if not folder.is_dir():
+        raise InputError(f"--among {folder}: no such folder; name one that holds a folder of images for each class")
+    return {part for names in imagefolder.classes(folder).values() for name in names for part in name.split("/")}
+
+
+def _provenance(tree: breeds.Tree, files: Path, wanted: breeds.Selection, among: Path | None) -> str:
     ancestor = f"{wanted.ancestor} ({tree.names[wanted.ancestor]})" if wanted.ancestor else "none"
     digests = {name: breeds.digest(files / name) for name in breeds.SHA256}
     which = "the published tree" if digests == dict(breeds.SHA256) else "another tree than the published one"
+    which += f" with the {len(tree.eligible(tree.root))} of its classes that {among.name} has" if among else ""
     return (
         "The procedure of BREEDS (Santurkar, Tsipras, Madry 2021, arXiv:2008.04859; breeds_helpers.py in "
         f"MadryLab/robustness) with level={wanted.level}, ancestor={ancestor}, Nsubclasses={wanted.num_subclasses}, "
         f"split={wanted.split}, balanced={wanted.balanced}, random_seed={wanted.seed}, on {which}, SHA-256: "
         f"{', '.join(f'{name} {digest}' for name, digest in digests.items())}.\n"
-        "Classes are WordNet ids in the order drawn; the superclasses' ids stand behind their names."
+        "Classes are WordNet ids in the order drawn; the superclasses' ids stand behind them as comments."
     )
 
 

@@ -101,7 +101,7 @@ def test_everything_a_draft_says_is_in_the_file(tmp_path: Path):
         fine="breed",
         ignore_others=True,
         names={"siam": "Siamese cat"},
-        notes={"land": "dry"},
+        notes={"land": "dry\nas dust"},
     )
     tree = authoring.write(draft, tmp_path / "new" / "pets.yaml")
     assert (tmp_path / "new" / "pets.yaml").read_text() == (
@@ -118,7 +118,7 @@ def test_everything_a_draft_says_is_in_the_file(tmp_path: Path):
         "licence: unknown\n"
         "ignore: others\n"
         "classes:\n"
-        "  land:  # dry\n"
+        "  land:  # dry?as dust\n"
         '    cats: [siam, "747"]\n'
         "    dogs: [pug]\n"
         "  sea:\n"
@@ -128,6 +128,14 @@ def test_everything_a_draft_says_is_in_the_file(tmp_path: Path):
     )
     assert (tree.coarse, tree.fine, tree.ignore, tree.licence) == ("kind", "breed", "others", "unknown")
     assert tree.provenance == "Made up."
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\x85", '"'])
+def test_the_longest_name_is_read_again(tmp_path: Path, letter: str):
+    unit = len(authoring.quoted(f"-{letter}")) - len(authoring.quoted("-"))
+    name = "-" + letter * ((authoring.LONGEST_NAME - 3) // unit - 1) + "-"
+    paths = ((name, name), ("cats", "siam"), ("cats", "manx"))
+    assert authoring.write(dataclasses.replace(PETS, paths=paths), tmp_path / "pets.yaml").paths == paths
 
 
 def test_long_lists_and_paragraphs_are_wrapped(tmp_path: Path):
@@ -156,7 +164,7 @@ def test_long_lists_and_paragraphs_are_wrapped(tmp_path: Path):
             r"class name ' manx' is blank or has blanks",
         ),
         ({"paths": (("cats", "siam"), ("cats", ""), ("dogs", "pug"))}, r"class name '' is blank"),
-        ({"paths": (("cats", "x" * 101), ("cats", "a"), ("dogs", "b"))}, r"is longer than 100 characters; rename it"),
+        ({"paths": (("cats", "x" * 1001), ("cats", "a"), ("dogs", "b"))}, r"is longer than 1000 characters; rename it"),
         ({"paths": (("cats", "\udcff"), ("cats", "a"), ("dogs", "b"))}, r"class name '\\udcff' is not UTF-8; rename"),
         (
             {"paths": (("cats", "siam"), ("cats", "manx"), ("dogs", "manx"))},

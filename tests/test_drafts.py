@@ -230,10 +230,10 @@ def test_wordnet_living17_equals_the_facts(real: Path, tmp_path: Path, split: st
     fact = facts["tasks"]["living17"]
     folder = breeds.find(real / "breeds")
     wanted = breeds.Selection(5, 4, "n00004258", breeds.split_of(split))
-    draft = drafts.from_wordnet(breeds.read(folder), folder, Header("l17", "imagefolder/imagenet", 64), wanted)
+    draft = drafts.from_wordnet(folder, Header("l17", "imagefolder/imagenet", 64), wanted)
     tree = written(draft, tmp_path)
-    assert tree.classes("superclass") == tuple(s["name"] for s in fact["superclasses"])
-    assert [draft.notes[name] for name in tree.classes("superclass")] == [s["wnid"] for s in fact["superclasses"]]
+    assert tree.classes("superclass") == tuple(s["name"].split(",")[0] for s in fact["superclasses"])
+    assert list(draft.notes.values()) == [s["wnid"] for s in fact["superclasses"]]
     truth = fact["splits"][split or "None"]
     both = [a + b for a, b in zip(truth["source"], truth["target"], strict=True)] if split else truth["subclasses"]
     assert tree.leaves == tuple(leaf for group in both for leaf in group)
@@ -255,9 +255,26 @@ def test_wordnet_superclasses_of_one_name_stay_two(tmp_path: Path):
     (tmp_path / breeds.NAMES).write_text("root\tall\nc1\tcrane\nc2\tcrane\n" + "".join(f"{x}\t{x}\n" for x in "abde"))
     (tmp_path / breeds.CLASSES).write_text(json.dumps([[i, x, f"bird {x}"] for i, x in enumerate("abde")]))
     wanted = breeds.Selection(1, 2, split="good")
-    draft = drafts.from_wordnet(breeds.read(tmp_path), tmp_path, header("cranes"), wanted)
+    draft = drafts.from_wordnet(tmp_path, header("cranes"), wanted)
     tree = written(draft, tmp_path)
     assert tree.paths == (("crane (c1)", "a"), ("crane (c1)", "b"), ("crane (c2)", "d"), ("crane (c2)", "e"))
     assert tree.target == ("b", "e")
     said = " ".join(tree.provenance.split())
     assert "ancestor=none" in said and "another tree than the published one" in said
+
+
+def test_wordnet_among_the_folders_there_are(tmp_path: Path):
+    (tmp_path / breeds.EDGES).write_text("root c\nroot d\nc c1\nc c2\nc c3\nd d1\nd d2\n")
+    (tmp_path / breeds.NAMES).write_text("".join(f"{x}\tthe {x}\n" for x in "root c d c1 c2 c3 d1 d2".split()))
+    (tmp_path / breeds.CLASSES).write_text(
+        json.dumps([[i, x, x] for i, x in enumerate(["c1", "c2", "c3", "d1", "d2"])])
+    )
+    folder = paint(tmp_path / "some", "train/c3", "train/c1", "train/d1", "train/d2", "train/other")
+    wanted = breeds.Selection(1, 2, balanced=False)
+    tree = written(drafts.from_wordnet(tmp_path, header("some"), wanted, among=folder), tmp_path)
+    assert sorted(tree.paths) == [("the c", "c1"), ("the c", "c3"), ("the d", "d1"), ("the d", "d2")]
+    assert "with the 4 of its classes that some has" in " ".join(tree.provenance.split())
+    with pytest.raises(InputError, match=r"none of 1 classes is in the tree; its classes are ids like c1"):
+        drafts.from_wordnet(tmp_path, header("some"), wanted, among=paint(tmp_path / "else", "train/x"))
+    with pytest.raises(InputError, match=r"--among .*nowhere: no such folder"):
+        drafts.from_wordnet(tmp_path, header("some"), wanted, among=tmp_path / "nowhere")
