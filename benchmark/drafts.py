@@ -234,11 +234,7 @@ def from_wordnet(files: Path, header: Header, wanted: breeds.Selection, among: P
     if among:
         tree = tree.only(_folder_names(among))
     found = breeds.select(tree, wanted)
-    short = [tree.names[superclass.node].split(",")[0].strip() for superclass in found]
-    labels = [
-        name if name and short.count(name) == 1 else f"{name} ({superclass.node})".strip()
-        for name, superclass in zip(short, found, strict=True)
-    ]
+    labels = _labels(tree, found)
     paths = tuple(
         (label, leaf)
         for label, superclass in zip(labels, found, strict=True)
@@ -259,6 +255,15 @@ def from_wordnet(files: Path, header: Header, wanted: breeds.Selection, among: P
         names={leaf: tree.names[leaf] for _, leaf in paths},
         notes={label: superclass.node for label, superclass in zip(labels, found, strict=True)},
     )
+
+
+def _labels(tree: breeds.Tree, found: Sequence[breeds.Superclass]) -> list[str]:
+    """The first synonym of each superclass, with the id where that is not its own."""
+    short = [tree.names[superclass.node].split(",")[0].strip() for superclass in found]
+    return [
+        name if name and short.count(name) == 1 else f"{name} ({superclass.node})".strip()
+        for name, superclass in zip(short, found, strict=True)
+    ]
 
 
 def _folder_names(folder: Path) -> set[str]:
