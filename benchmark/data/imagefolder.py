@@ -1,10 +1,13 @@
 """Any tree `train/CLASS/*.jpg` with optional `val` and `test`: `imagefolder/NAME` is the folder NAME in the root.
 
+A tree without these three holds training images only. Classes may be nested: the images in `train/cats/siam/` are of
+the class `cats/siam`.
 Pixels: Pillow decodes to RGB, the shorter edge is scaled to the task's image size (bicubic), the centre is cropped.
 Folder names are the join key, so a missing or an extra folder cannot shift a label.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,8 +26,8 @@ PARTS = ("train", "val", "test")
 def fingerprint(request: Request) -> str:
     """SHA-256 of every file's path, size and time: a changed file is decoded again."""
     folder, sha = _folder(request), hashlib.sha256(str(request.hierarchy.image_size).encode())
-    for part in _parts(folder):
-        for path, name in _files(folder / part):
+    for part, place in _parts(folder).items():
+        for path, name in _files(place):
             stat = path.stat()
             sha.update(f"{part}/{name}/{path.name}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
     return sha.hexdigest()
@@ -33,7 +36,7 @@ def fingerprint(request: Request) -> str:
 def read(request: Request) -> Raw:
     """Decode all parts, as many files at once as there are cores."""
     folder = _folder(request)
-    found = {part: list(_files(folder / part)) for part in _parts(folder)}
+    found = {part: list(_files(place)) for part, place in _parts(folder).items()}
     classes = tuple(sorted({name for files in found.values() for _, name in files}))
     position = {name: i for i, name in enumerate(classes)}
     size = request.hierarchy.image_size
@@ -47,6 +50,11 @@ def read(request: Request) -> Raw:
     return Raw(classes, parts)
 
 
+def classes(folder: Path) -> dict[str, list[str]]:
+    """The sorted classes that have images, of each part of a folder."""
+    return {part: sorted({name for _, name in _files(place)}) for part, place in _parts(folder).items()}
+
+
 def _folder(request: Request) -> Path:
     folder = request.root / request.name
     if not request.name or ".." in Path(request.name).parts or Path(request.name).is_absolute():
@@ -54,7 +62,7 @@ def _folder(request: Request) -> Path:
             f"source {request.hierarchy.source!r}: expected imagefolder/NAME, a folder below the data root; "
             "move the images there"
         )
-    if not (folder / "train").is_dir():
+    if not folder.is_dir() or "train" not in _parts(folder):
         raise InputError(
             f"no folder {folder / 'train'}; put the images there as train/CLASS/IMAGE, or name another root "
             "with --data-root or C2F_DATA_ROOT"
@@ -62,15 +70,17 @@ def _folder(request: Request) -> Path:
     return folder
 
 
-def _parts(folder: Path) -> list[str]:
-    return [part for part in PARTS if (folder / part).is_dir()]
+def _parts(folder: Path) -> dict[str, Path]:
+    return {part: folder / part for part in PARTS if (folder / part).is_dir()} or {"train": folder}
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, str]]:
-    for directory in sorted(path for path in folder.iterdir() if path.is_dir()):
-        for path in sorted(directory.iterdir()):
-            if path.suffix.lower() in EXTENSIONS:
-                yield path, directory.name
+def _files(part: Path) -> Iterator[tuple[Path, str]]:
+    """Images with their class, the path of their folder below the part's."""
+    for at, below, names in os.walk(part, followlinks=True):
+        below.sort()
+        name = Path(at).relative_to(part).as_posix()
+        if name != ".":
+            yield from ((Path(at, file), name) for file in sorted(names) if file.lower().endswith(EXTENSIONS))
 
 
 def _decode(path: Path, size: int) -> NDArray[np.uint8]:
