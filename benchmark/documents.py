@@ -122,15 +122,14 @@ def scan(path: Path) -> Document:
 
 
 def _parse(path: Path, text: str) -> Document:
-    index = _Index(path)
+    index, yaml = _Index(path), YAML(typ="safe", pure=True)
+    yaml.allow_duplicate_keys = True  # the index has them, with both their lines
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # anchors are refused below
-            root = YAML(typ="safe", pure=True).compose(text)
+            root = yaml.compose(text)
         index.add(root, ())
-        reader = YAML(typ="safe", pure=True)
-        reader.allow_duplicate_keys = True  # the index has them, with both their lines
-        data = reader.load(text)
+        data = yaml.constructor.construct_document(root) if root else None  # the same tree: parsing it takes longest
     except DocumentError:
         raise
     except MarkedYAMLError as error:

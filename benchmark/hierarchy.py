@@ -19,7 +19,7 @@ from benchmark.documents import Document, DocumentError, Place
 from benchmark.errors import InputError
 from benchmark.schema import NAME_PATTERN, Hierarchy
 
-SOURCE_FAMILIES = ("digits", "torchvision", "imagefolder", "synthetic")
+SOURCE_FAMILIES = ("digits", "torchvision", "imagefolder", "synthetic", "tiny-imagenet", "imagenet32", "sop")
 
 Leaf = tuple[tuple[str, ...], Place]  # names from the coarsest level down to a class, and where it stands in the file
 
@@ -381,7 +381,7 @@ def _check_counts(document: Document, tree: Hierarchy) -> Iterator[Defect]:
 
 def _singletons(document: Document, levels: Sequence[str], leaves: Sequence[Leaf]) -> Iterator[Defect]:
     for depth, level in enumerate(levels[:-1]):
-        children = Counter(prefix[-2] for prefix in {path[: depth + 2] for path, _ in leaves})
+        children = Counter(prefix[-2] for prefix in dict.fromkeys(path[: depth + 2] for path, _ in leaves))
         alone = {path[depth]: place[: depth + 2] for path, place in leaves if children[path[depth]] == 1}
         if alone:
             text = (

@@ -1,10 +1,13 @@
 """Any tree `train/CLASS/*.jpg` with optional `val` and `test`: `imagefolder/NAME` is the folder NAME in the root.
 
+A tree without these three holds training images only. Classes may be nested: the images in `train/cats/siam/` are of
+the class `cats/siam`.
 Pixels: Pillow decodes to RGB, the shorter edge is scaled to the task's image size (bicubic), the centre is cropped.
 Folder names are the join key, so a missing or an extra folder cannot shift a label.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,8 +42,8 @@ ORIGINS = {
 def fingerprint(request: Request) -> str:
     """SHA-256 of every file's path, size and time: a changed file is decoded again."""
     folder, sha = _folder(request), hashlib.sha256(str(request.hierarchy.image_size).encode())
-    for part in _parts(folder):
-        for path, name in _files(folder / part):
+    for part, place in _parts(folder).items():
+        for path, name in _files(place):
             stat = path.stat()
             sha.update(f"{part}/{name}/{path.name}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
     return sha.hexdigest()
@@ -49,7 +52,7 @@ def fingerprint(request: Request) -> str:
 def read(request: Request) -> Raw:
     """Decode all parts, as many files at once as there are cores."""
     folder = _folder(request)
-    found = {part: list(_files(folder / part)) for part in _parts(folder)}
+    found = {part: list(_files(place)) for part, place in _parts(folder).items()}
     classes = tuple(sorted({name for files in found.values() for _, name in files}))
     position = {name: i for i, name in enumerate(classes)}
     size = request.hierarchy.image_size
@@ -67,23 +70,23 @@ def availability(request: Request) -> Availability:
     """Whether there is a training part, and class folders in every part; nobody publishes what to verify them by."""
     folder = _named_folder(request)
     size, how = ORIGINS.get(request.name, ("", (f"put the images there as {folder}/train/CLASS/IMAGE",)))
-    if not (folder / "train").is_dir():
+    if not folder.is_dir() or "train" not in _parts(folder):
         return Availability(False, f"no folder {folder / 'train'}", (*_elsewhere(request), *how), size)
-    for part in _parts(folder):
-        if not any(path.is_dir() for path in (folder / part).iterdir()):
-            return Availability(
-                False,
-                f"{folder / part} holds no class folders",
-                (f"sort its images into {folder / part}/CLASS/",),
-                size,
-            )
+    for place in _parts(folder).values():
+        if not any(path.is_dir() for path in place.iterdir()):
+            remedy = f"sort its images into {place}/CLASS/"
+            return Availability(False, f"{place} holds no class folders", (remedy,), size)
     return Availability(True, note=f"in {folder}")
 
 
 def classes(request: Request) -> tuple[str, ...]:
-    """Names of the class folders; an empty folder is a class as well until it is decoded."""
-    folder = _folder(request)
-    return tuple(sorted({path.name for part in _parts(folder) for path in (folder / part).iterdir() if path.is_dir()}))
+    """Folders that have images."""
+    return tuple(sorted({name for names in class_folders(_folder(request)).values() for name in names}))
+
+
+def class_folders(folder: Path) -> dict[str, list[str]]:
+    """The sorted classes that have images, of each part of a folder."""
+    return {part: sorted({name for _, name in _files(place)}) for part, place in _parts(folder).items()}
 
 
 def _elsewhere(request: Request) -> tuple[str, ...]:
@@ -91,11 +94,13 @@ def _elsewhere(request: Request) -> tuple[str, ...]:
     leaves, wanted = request.hierarchy.leaves, _named_folder(request)
     for folder in nearby.folders(request.root):
         there = [name for name in leaves if (folder / name).is_dir()]
-        if 2 * len(there) < len(leaves) or not any(_is_image(path) for path in (folder / there[0]).iterdir()):
+        if 2 * len(there) < len(leaves) or not any(
+            path.suffix.lower() in EXTENSIONS for path in (folder / there[0]).iterdir()
+        ):
             continue
         if folder.name == "train":
             return (nearby.remedy(request.root, wanted, folder.parent, _parts(folder.parent)),)
-        return (nearby.remedy(request.root, wanted / "train", folder, there),)
+        return (nearby.remedy(request.root, wanted, folder, there),)
     return ()
 
 
@@ -111,7 +116,7 @@ def _named_folder(request: Request) -> Path:
 
 def _folder(request: Request) -> Path:
     folder = _named_folder(request)
-    if not (folder / "train").is_dir():
+    if not folder.is_dir() or "train" not in _parts(folder):
         raise InputError(
             f"no folder {folder / 'train'}; put the images there as train/CLASS/IMAGE, or name another root "
             "with --data-root or C2F_DATA_ROOT"
@@ -119,19 +124,17 @@ def _folder(request: Request) -> Path:
     return folder
 
 
-def _parts(folder: Path) -> list[str]:
-    return [part for part in PARTS if (folder / part).is_dir()]
+def _parts(folder: Path) -> dict[str, Path]:
+    return {part: folder / part for part in PARTS if (folder / part).is_dir()} or {"train": folder}
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, str]]:
-    for directory in sorted(path for path in folder.iterdir() if path.is_dir()):
-        for path in sorted(directory.iterdir()):
-            if _is_image(path):
-                yield path, directory.name
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS
+def _files(part: Path) -> Iterator[tuple[Path, str]]:
+    """Images with their class, the path of their folder below the part's."""
+    for at, below, names in os.walk(part, followlinks=True):
+        below.sort()
+        name = Path(at).relative_to(part).as_posix()
+        if name != ".":
+            yield from ((Path(at, file), name) for file in sorted(names) if file.lower().endswith(EXTENSIONS))
 
 
 def _decode(path: Path, size: int) -> NDArray[np.uint8]:
