@@ -13,7 +13,7 @@ from benchmark import documents
 from benchmark.documents import Document, Place
 from benchmark.schema import NAME_PATTERN, Hierarchy
 
-SOURCE_FAMILIES = ("digits", "torchvision", "imagefolder", "synthetic")
+SOURCE_FAMILIES = ("digits", "torchvision", "imagefolder", "tiny-imagenet", "imagenet32", "sop", "synthetic")
 
 
 class _Words(BaseModel):

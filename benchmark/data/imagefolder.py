@@ -1,50 +1,30 @@
 """Any tree `train/CLASS/*.jpg` with optional `val` and `test`: `imagefolder/NAME` is the folder NAME in the root.
 
-Pixels: Pillow decodes to RGB, the shorter edge is scaled to the task's image size (bicubic), the centre is cropped.
 Folder names are the join key, so a missing or an extra folder cannot shift a label.
+
+A folder with `val` and no `test`, as ImageNet's, was published with that part to be evaluated on: `val` is the test
+part there, and validation is split off train as for every source without a part for it. With all three, each is what
+it is called.
+
+Where the hierarchy says `ignore: others`, only the folders of its classes are looked at.
 """
 
-import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
-
-from benchmark.data.source import Part, Raw, Request
+from benchmark.data import files
+from benchmark.data.source import Images, Raw, Request
 from benchmark.errors import InputError
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
-PARTS = ("train", "val", "test")
 
 
 def fingerprint(request: Request) -> str:
-    """SHA-256 of every file's path, size and time: a changed file is decoded again."""
-    folder, sha = _folder(request), hashlib.sha256(str(request.hierarchy.image_size).encode())
-    for part in _parts(folder):
-        for path, name in _files(folder / part):
-            stat = path.stat()
-            sha.update(f"{part}/{name}/{path.name}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
-    return sha.hexdigest()
+    """SHA-256 of every file's place, size and time: a changed file is decoded again."""
+    return files.fingerprint(_folder(request), _parts(request), request.hierarchy.image_size)
 
 
-def read(request: Request) -> Raw:
-    """Decode all parts, as many files at once as there are cores."""
-    folder = _folder(request)
-    found = {part: list(_files(folder / part)) for part in _parts(folder)}
-    classes = tuple(sorted({name for files in found.values() for _, name in files}))
-    position = {name: i for i, name in enumerate(classes)}
-    size = request.hierarchy.image_size
-    parts = {}
-    for part, files in found.items():
-        images = np.empty((len(files), 3, size, size), np.uint8)
-        with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter lock while it decodes
-            for i, image in enumerate(pool.map(lambda item: _decode(item[0], size), files)):
-                images[i] = image
-        parts[part] = Part(images, np.array([position[name] for _, name in files], np.int64))
-    return Raw(classes, parts)
+def read(request: Request) -> Raw[Images]:
+    """All parts, still in their files."""
+    return files.raw(_parts(request), request.hierarchy.image_size)
 
 
 def _folder(request: Request) -> Path:
@@ -62,21 +42,15 @@ def _folder(request: Request) -> Path:
     return folder
 
 
-def _parts(folder: Path) -> list[str]:
-    return [part for part in PARTS if (folder / part).is_dir()]
+def _parts(request: Request) -> dict[str, files.Labelled]:
+    folder, tree = _folder(request), request.hierarchy
+    wanted = frozenset(tree.leaves) if tree.ignore == "others" else None
+    found = [part for part in ("train", "val", "test") if (folder / part).is_dir()]
+    role = {"val": "test"} if "test" not in found else {}
+    return {role.get(part, part): list(_files(folder / part, wanted)) for part in found}
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, str]]:
+def _files(folder: Path, wanted: frozenset[str] | None) -> Iterator[tuple[Path, str]]:
     for directory in sorted(path for path in folder.iterdir() if path.is_dir()):
-        for path in sorted(directory.iterdir()):
-            if path.suffix.lower() in EXTENSIONS:
-                yield path, directory.name
-
-
-def _decode(path: Path, size: int) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as image:
-            fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
-    return np.asarray(fitted).transpose(2, 0, 1)
+        if wanted is None or directory.name in wanted:
+            yield from ((path, directory.name) for path in files.listed(directory))

@@ -1,4 +1,7 @@
-"""CIFAR-10/100, MNIST and Fashion-MNIST in torchvision's own folder layout, by torchvision's own classes."""
+"""CIFAR-10/100, MNIST, Fashion-MNIST and KMNIST in torchvision's own folder layout, by torchvision's own classes.
+
+Sets whose images lie in files of their own are in `torchvision_folders`.
+"""
 
 import hashlib
 import json
@@ -7,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.data.source import Part, Raw, Request
+from benchmark.data import torchvision_folders
+from benchmark.data.source import Images, Part, Pixels, Raw, Request
 from benchmark.errors import InputError
 
 CIFAR = ("CIFAR10", "CIFAR100")
-IDX = ("MNIST", "FashionMNIST")
+IDX = ("MNIST", "FashionMNIST", "KMNIST")
 
 # MD5 of the unpacked files, derived from archives whose own MD5 equal the published ones; torchvision checks the
-# archives only. MNIST's are not at hand: its files are checked for their structure.
+# archives only. MNIST's and KMNIST's are not at hand: their files are checked for their structure.
 IDX_MD5 = {
     "FashionMNIST": {
         "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
@@ -27,17 +31,21 @@ IDX_MD5 = {
 
 def fingerprint(request: Request) -> str:
     """SHA-256 of the published MD5s: it needs no file, so a decoded cache stands without the originals."""
+    if request.name in torchvision_folders.SETS:
+        return torchvision_folders.fingerprint(request)
     files = _cifar_files(request) if request.name in CIFAR else dict(_dataset(request).resources)
     return hashlib.sha256(json.dumps([request.name, files], sort_keys=True).encode()).hexdigest()
 
 
-def read(request: Request) -> Raw:
-    """Decode train and test, downloading first if asked; every file is checked before it is opened."""
+def read(request: Request) -> Raw[Images]:
+    """Train and test, downloaded first if asked; every file is checked before it is opened."""
+    if request.name in torchvision_folders.SETS:
+        return torchvision_folders.read(request)
     dataset = _dataset(request)
     folder = _folder(request)
     missing = [name for name in _files(request) if not (folder / name).is_file()]
     if missing and request.download:
-        _download(request)
+        torchvision_folders.download(request, _dataset(request))
     elif missing:
         raise InputError(
             f"{request.name}: no {missing[0]} in {folder}; put torchvision's files there, name another folder "
@@ -60,7 +68,7 @@ def _dataset(request: Request) -> Any:
     from torchvision import datasets
 
     if request.name not in CIFAR + IDX:
-        known = ", ".join(f"torchvision/{name}" for name in CIFAR + IDX)
+        known = ", ".join(f"torchvision/{name}" for name in (*CIFAR, *IDX, *torchvision_folders.SETS))
         raise InputError(f"unknown source {request.hierarchy.source!r}; use one of: {known}")
     return getattr(datasets, request.name)
 
@@ -88,17 +96,6 @@ def _files(request: Request) -> dict[str, str]:
     return {name: IDX_MD5.get(request.name, {}).get(name, "") for name in names}
 
 
-def _download(request: Request) -> None:
-    try:
-        request.root.mkdir(parents=True, exist_ok=True)
-        _dataset(request)(request.root, download=True)
-    except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"{request.name}: download to {request.root} failed ({error}); check the network and the folder, "
-            "or put the files there by hand"
-        ) from error
-
-
 def _md5(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
@@ -108,7 +105,7 @@ def _mnist_names(classes: list[str]) -> tuple[str, ...]:
     return tuple(name.split(" ")[0] for name in classes)  # "0 - zero" -> "0"
 
 
-def _part(dataset: Any) -> Part:
+def _part(dataset: Any) -> Part[Pixels]:
     images = np.asarray(dataset.data)
     images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)  # (N, C, H, W)
     return Part(images, np.asarray(dataset.targets, dtype=np.int64))

@@ -125,5 +125,6 @@ def test_split_digest_changes_with_the_split_only(task: Task, rng: torch.Generat
 def test_source_that_does_not_cover_the_classes_is_refused():
     task = registry.task("digits-halves")
     tree = dataclasses.replace(task.hierarchy, paths=(*task.hierarchy.paths[:-1], ("five_and_above", "nine")))
-    with pytest.raises(InputError, match=r"1 classes without images: nine; 1 classes nobody claims: 9\. List"):
-        data.decode(tree, Path("nowhere"))
+    decoded = data.decode(tree, Path("nowhere"))
+    with pytest.raises(InputError, match=r"1 classes without images: nine; 1 classes nobody claims: 9\. Remedy: list"):
+        data.cover(dataclasses.replace(task, hierarchy=tree), decoded)
