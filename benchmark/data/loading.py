@@ -23,6 +23,7 @@ from benchmark.data import (
     tiny_imagenet,
     torchvision_sets,
 )
+from benchmark.data.gathered import Gathered
 from benchmark.data.source import Part, Pixels, Raw, Request, Source, Watcher
 from benchmark.errors import InputError
 from benchmark.schema import CoarseSplit, Data, Hierarchy, Split, Task
@@ -164,9 +165,9 @@ def _fine_label_of(task: Task, classes: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 def _split(part: Part[Pixels], index: NDArray[np.int64], to_fine: NDArray[np.int64]) -> Split:
-    whole = len(index) == len(part.labels)
-    images = part.images if whole else part.images[index]  # the whole part stays memory-mapped
-    return Split(torch.from_numpy(images), torch.from_numpy(to_fine[part.labels[index]]))
+    decoded, whole = torch.from_numpy(part.images), len(index) == len(part.labels)  # either way it stays memory-mapped
+    images = decoded if whole else Gathered(decoded, torch.from_numpy(index))
+    return Split(images, torch.from_numpy(to_fine[part.labels[index]]))
 
 
 def _check_populated(task: Task, made: Mapping[str, Split]) -> None:

@@ -3,6 +3,8 @@
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,27 @@ def test_unknown_set_lists_the_known_ones(make_request: Callable[..., Request]):
 def test_fingerprint_needs_no_files(make_request: Callable[..., Request], name: str):
     request = make_request(f"torchvision/{name}", Path("nowhere"))
     assert len(bytes.fromhex(torchvision_sets.fingerprint(request))) == 32
+
+
+def test_published_sums_are_torchvisions():
+    for name, files in torchvision_sets.CIFAR.items():
+        theirs = getattr(datasets, name)
+        assert files == dict([*theirs.train_list, *theirs.test_list, (theirs.meta["filename"], theirs.meta["md5"])])
+    for name, files in torchvision_sets.IDX.items():
+        assert files == dict(getattr(datasets, name).resources)
+
+
+def test_decoded_set_does_not_wait_for_torchvision():
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from benchmark.data import torchvision_sets
+        from benchmark.data.source import Request
+        from benchmark.registry import task
+        torchvision_sets.fingerprint(Request(task("cifar100-superclass").hierarchy, Path("nowhere")))
+        sys.exit("torchvision" in sys.modules)
+    """
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("File not found or corrupted."), OSError("no route to host")])
