@@ -74,8 +74,8 @@ def _tasks(datasets_dir: Path | None) -> Listing:
     for name in registry.task_files(datasets_dir):
         task = registry.task(name, datasets_dir)
         shape = f"{len(task.coarse_classes)} → {len(task.fine_classes)}"
-        lines.append((name, task.kind, shape, f"{task.hierarchy.image_size} px", task.hierarchy.title))
-    return ("task", "kind", "classes", "images", "title"), lines
+        lines.append((name, shape, task.hierarchy.title))
+    return ("task", "classes", "title"), lines
 
 
 def _methods() -> Listing:

@@ -140,9 +140,11 @@ class StepDisplay:
 
 
 def plain_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> RichTable:
-    """Words in columns, without lines."""
+    """Words in columns, without lines; the first one, names to be typed, is never cut."""
     drawn = RichTable(*headings, box=None, padding=(0, 1), header_style="bold")
-    for line in lines:
+    rows = list(lines)
+    drawn.columns[0].min_width = max((len(row[0]) for row in rows), default=0)
+    for line in rows:
         drawn.add_row(*(escape(cell) for cell in line))
     return drawn
 

@@ -73,12 +73,13 @@ def read(path: Path) -> Document:
 
 def _parse(path: Path, text: str) -> Document:
     lines: dict[Place, int] = {}
+    yaml = YAML(typ="safe", pure=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)  # anchors are refused below
-            root = YAML(typ="safe", pure=True).compose(text)
+            root = yaml.compose(text)
         _index(path, root, (), lines, set())
-        data = YAML(typ="safe", pure=True).load(text)
+        data = yaml.constructor.construct_document(root) if root else None  # the same tree: parsing it takes longest
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: not valid YAML: {error.problem}; fix the syntax") from None

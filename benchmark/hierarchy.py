@@ -13,7 +13,7 @@ from benchmark import documents
 from benchmark.documents import Document, Place
 from benchmark.schema import NAME_PATTERN, Hierarchy
 
-SOURCE_FAMILIES = ("digits", "torchvision", "imagefolder", "tiny-imagenet", "imagenet32", "sop", "synthetic")
+SOURCE_FAMILIES = ("digits", "torchvision", "imagefolder", "synthetic", "tiny-imagenet", "imagenet32", "sop")
 
 
 class _Words(BaseModel):
@@ -219,7 +219,7 @@ def _check_unique(document: Document, file: _File, paths: tuple[tuple[str, ...],
         last = max(i for i, name in enumerate(leaves) if name == repeated[0])
         raise document.error(_place(paths, last), f"classes listed twice: {_list(repeated)}; keep one of each")
     for depth, level in enumerate(file.levels[:-1]):
-        prefixes = {path[: depth + 1] for path in paths}
+        prefixes = dict.fromkeys(path[: depth + 1] for path in paths)  # a set would name culprits in any order
         shared = [name for name, n in Counter(p[-1] for p in prefixes).items() if n > 1]
         if shared:
             prefix = [path[: depth + 1] for path in paths if path[depth] == shared[0]][-1]
@@ -246,7 +246,7 @@ def _place(paths: tuple[tuple[str, ...], ...], leaf: int) -> Place:
 
 def _singletons(levels: list[str], paths: tuple[tuple[str, ...], ...]) -> Iterator[str]:
     for depth, level in enumerate(levels[:-1]):
-        children = Counter(p[-2] for p in {path[: depth + 2] for path in paths})
+        children = Counter(p[-2] for p in dict.fromkeys(path[: depth + 2] for path in paths))
         alone = [name for name, count in children.items() if count == 1]
         if alone:
             yield (

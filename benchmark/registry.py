@@ -230,7 +230,7 @@ def validate(model: type[T], values: Mapping[str, Any], where: str) -> T:
 
 
 def _yaml_files(folder: Path) -> Mapping[str, Path]:
-    files = sorted(folder.glob("*.yaml"))
+    files = sorted(folder.glob("*.yaml"), key=lambda path: path.stem)
     for path in files:
         if not NAME_PATTERN.fullmatch(path.stem):
             raise InputError(f"{path}: file names must match {NAME_PATTERN.pattern}; rename it")

@@ -91,6 +91,8 @@ def _regrouped(task: Task, superclass: Mapping[str, str]) -> Hierarchy:
     tree = task.hierarchy
     if tree.target or task.coarse_level == task.fine_level:
         raise InputError(f"{task.name}: superclasses can be regrouped in coarse-to-fine tasks only")
+    if tree.source.startswith("synthetic"):
+        raise InputError(f"{task.name}: its images are drawn from the tree; for a control take a task with real images")
     depth = tree.levels.index(task.fine_level)
     paths = [(superclass[path[depth]], *path[depth:]) for path in tree.paths]
     order = {name: i for i, name in enumerate(dict.fromkeys(superclass.values()))}

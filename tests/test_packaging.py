@@ -17,7 +17,7 @@ LAYERS = [
     ["errors"],
     ["schema"],
     ["documents", "rng"],
-    ["hierarchy"],
+    ["hierarchy", "variants"],
     ["data", "backbones"],
     ["methods"],
     ["plugins", "conformance"],

@@ -47,7 +47,7 @@ def test_shipped_suite_names_only_what_exists(name: str):
             "unknown parameter of mixup 'alfa'; did you mean 'alpha'.*show",
         ),
         (lambda: registry.recipe("cifar", {"epoch": 1}), "unknown recipe field 'epoch'; did you mean 'epochs'.*show"),
-        (lambda: registry.task("qqqqqqqqqq"), "unknown task 'qqqqqqqqqq'; known: cifar10-vehicles-animals, "),
+        (lambda: registry.task("qqqqqqqqqq"), "unknown task 'qqqqqqqqqq'; known: cars-body, cifar10-bad, "),
     ],
 )
 def test_unknown_name_suggests_the_nearest(look_up: Callable[[], object], complaint: str):

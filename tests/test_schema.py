@@ -8,12 +8,13 @@ from benchmark import schema
 from benchmark.schema import Recipe
 
 SCORES = (
-    "coarse_acc fine_linear_acc fine_linear_within_acc fine_knn_acc fine_ncm_acc alignment_coarse alignment_fine "
+    "coarse_acc worst_class_acc many_acc medium_acc few_acc source_coarse_acc fine_linear_acc fine_linear_within_acc "
+    "fine_knn_acc fine_ncm_acc alignment_coarse alignment_fine "
     "uniformity nc1_coarse nc1_fine subclass_separability class_separation_r2 rankme margin_mean margin_cv"
 )
 CELL = (
-    "key task kind coarse_level fine_level hierarchy_version hierarchy_digest data_digest method method_params "
-    "method_digest backbone backbone_args recipe recipe_params seed metric_version"
+    "key task kind coarse_level fine_level hierarchy_version hierarchy_digest data_digest missing_classes method "
+    "method_params method_digest backbone backbone_args recipe recipe_params seed metric_version"
 )
 REST = (
     "coarse_val_acc fine_val_acc probe_l2 pretrain_seconds extract_seconds score_seconds images_per_second "

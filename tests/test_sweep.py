@@ -1,6 +1,7 @@
 """Sweeps of toy cells: skipping, rerunning what changed, failures, interruption, bitwise repeats."""
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
@@ -43,9 +44,9 @@ def run(tmp_path, toy_recipe):
     store = Store(tmp_path / "out")
     store.open()
 
-    def go(retry_failed=False, display=None, **changes):
+    def go(retry_failed=False, display=None, datasets_dir=HIERARCHIES, **changes):
         grid = make_grid(changes.pop("recipe", toy_recipe), **changes)
-        plan = sweep.plan(grid, tmp_path, HIERARCHIES)
+        plan = sweep.plan(grid, tmp_path, datasets_dir)
         todo = sweep.todo(plan, store, retry_failed)
         watch = display or Watch()
         sweep.run(todo, plan, store, CPU, watch)
@@ -116,7 +117,10 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(run):
 def test_every_score_is_filled_in(run):
     _, store = run(methods=("am_mixup",), seeds=(0,))
     (row,) = store.rows()
-    for name, about in registry.metrics().items():
+    of_other_kinds = {"many_acc", "medium_acc", "few_acc", "source_coarse_acc"}
+    assert {name for name in registry.metrics() if row[name] is None} == of_other_kinds
+    for name in registry.metrics().keys() - of_other_kinds:
+        about = registry.metrics()[name]
         assert about["low"] <= row[name] <= about["high"], name
     assert row["init"] == "scratch" and row["init_labels"] == "none" and row["precision"] == "fp32"
 
@@ -170,3 +174,44 @@ def test_devices_that_are_not_there_are_refused(name):
 def test_device_auto_is_there():
     assert sweep.resolve_device("auto").type in ("cpu", "cuda")
     assert sweep.resolve_device("cpu") == CPU
+
+
+def only_row(run, **changes):
+    _, store = run(methods=("am_mixup",), seeds=(0,), **changes)
+    (row,) = store.rows()
+    return row
+
+
+def test_a_long_tailed_task_is_pretrained_on_fine_labels_and_says_so(run, tmp_path):
+    (tmp_path / "tail.yaml").write_text(
+        "name: tail\nversion: 1\ntitle: Tail\nof: toy\ncoarse: fine\nfine: fine\nlong_tail: 4\n"
+    )
+    shutil.copy(HIERARCHIES / "toy.yaml", tmp_path)
+    row = only_row(run, tasks=["tail"], datasets_dir=tmp_path)
+    assert (row["kind"], row["coarse_level"], row["fine_level"]) == ("long-tailed", "fine", "fine")
+    assert row["many_acc"] is None  # of the seven classes one has 20 images, which are medium, and six have fewer
+    assert (row["medium_acc"] + 6 * row["few_acc"]) / 7 == pytest.approx(row["coarse_acc"])
+    assert row["fine_linear_within_acc"] is None and row["subclass_separability"] is None
+    assert row["alignment_coarse"] == row["alignment_fine"]
+
+
+def test_a_shift_is_evaluated_on_classes_it_was_not_trained_on(run, tmp_path):
+    text = (HIERARCHIES / "toy.yaml").read_text().replace("name: toy", "name: shift")
+    (tmp_path / "shift.yaml").write_text(f"{text}target: [long_b, short_c, steep_b]\n")
+    row = only_row(run, tasks=["shift"], datasets_dir=tmp_path)
+    assert row["kind"] == "subpopulation-shift"
+    assert row["source_coarse_acc"] is not None and row["coarse_acc"] is not None
+    assert row["fine_linear_acc"] is not None
+
+
+def test_a_control_is_a_row_of_its_own(run):
+    _, store = run(methods=("baseline",), seeds=(0,), tasks=["digits-halves", "digits-halves+random-superclasses:0"])
+    plain, control = sorted(store.rows(), key=lambda row: row["task"])
+    assert (plain["task"], control["task"]) == ("digits-halves", "digits-halves+random-superclasses:0")
+    assert plain["hierarchy_digest"] != control["hierarchy_digest"]
+    assert plain["data_digest"] == control["data_digest"]  # the same images
+
+
+def test_controls_of_images_drawn_from_the_tree_are_refused(run):
+    with pytest.raises(InputError, match=r"toy: its images are drawn from the tree; .* take a task with real images"):
+        run(tasks=["toy+random-superclasses:0"])

@@ -83,7 +83,7 @@ def test_a_middle_level_is_regrouped_with_all_that_is_below_it(three_levels: Pat
 @pytest.fixture
 def three_levels(tmp_path: Path) -> Path:
     (tmp_path / "deep.yaml").write_text(
-        "name: deep\nversion: 1\ntitle: Deep\nsource: synthetic/8\nimage_size: 8\nlevels: [realm, kind, breed]\n"
+        "name: deep\nversion: 1\ntitle: Deep\nsource: imagefolder/deep\nimage_size: 8\nlevels: [realm, kind, breed]\n"
         "classes:\n  land:\n    cats: [siam, manx]\n    dogs: [pug, collie]\n  water:\n    fish: [koi, guppy]\n"
         "    whales: [orca, beluga]\n"
     )

@@ -129,9 +129,85 @@ def test_split_digest_changes_with_the_split_only(task: Task, rng: torch.Generat
     assert data.load(task, images).split_digest != digest
 
 
-def test_source_that_does_not_cover_the_classes_is_refused():
+def covering(tree_changes: dict[str, object], allow_missing: bool = False) -> Task:
+    """The digits task with its hierarchy changed, held against the digits."""
     task = registry.task("digits-halves")
-    tree = dataclasses.replace(task.hierarchy, paths=(*task.hierarchy.paths[:-1], ("five_and_above", "nine")))
-    decoded = data.decode(tree, Path("nowhere"))
-    with pytest.raises(InputError, match=r"1 classes without images: nine; 1 classes nobody claims: 9\. Remedy: list"):
-        data.cover(dataclasses.replace(task, hierarchy=tree), decoded)
+    changed = dataclasses.replace(task, hierarchy=dataclasses.replace(task.hierarchy, **tree_changes))
+    return data.cover(changed, data.decode(task.hierarchy, Path("nowhere")), allow_missing)
+
+
+DIGIT_PATHS = registry.task("digits-halves").hierarchy.paths
+NINE = {"paths": (*DIGIT_PATHS[:-1], ("five_and_above", "nine"))}
+WITHOUT_NINE = {"paths": DIGIT_PATHS[:-1]}
+
+
+def test_source_that_does_not_cover_the_classes_is_refused():
+    complaint = r"1 classes without images: nine; 1 classes nobody claims: 9\. Remedy: list .*--allow-missing"
+    with pytest.raises(InputError, match=complaint):
+        covering(NINE)
+
+
+def test_others_may_be_ignored_but_not_missed():
+    assert covering({**WITHOUT_NINE, "ignore": "others"}).hierarchy.leaves == tuple("012345678")
+    with pytest.raises(InputError, match=r"has 1 classes without images: nine\. Remedy"):
+        covering({**NINE, "ignore": "others"})
+
+
+def test_missing_classes_are_dropped_and_noted_if_allowed():
+    covered = covering({**NINE, "ignore": "others"}, allow_missing=True)
+    assert covered.hierarchy.leaves == tuple("012345678")
+    assert covered.hierarchy.missing == ("nine",)
+    assert covered.identity["hierarchy_digest"] != registry.task("digits-halves").identity["hierarchy_digest"]
+    with pytest.raises(InputError, match=r"1 classes nobody claims: 9"):  # allowed is missing, not extra
+        covering(NINE, allow_missing=True)
+
+
+def test_a_task_of_which_too_little_is_left_is_refused():
+    strangers = {"paths": (*DIGIT_PATHS[:5], *(("five_and_above", f"x{i}") for i in range(5))), "ignore": "others"}
+    with pytest.raises(InputError, match=r"without 5 classes that have no images \(x0, x1.*no task is left"):
+        covering(strangers, allow_missing=True)
+
+
+def test_target_classes_are_evaluated_and_never_seen_before(task: Task, rng: torch.Generator):
+    paths = (("land", "b"), ("land", "d"), ("water", "a"), ("water", "c"))
+    tree = dataclasses.replace(task.hierarchy, levels=("realm", "breed"), paths=paths, target=("d", "a"))
+    shift = dataclasses.replace(task, kind="subpopulation-shift", hierarchy=tree)
+    images = decoded(rng, "train", "test")
+    source, target = data.load(shift.pretraining, images), data.load(shift.evaluation, images)
+    for splits, leaves in ((source, "bc"), (target, "da")):
+        for split in (splits.train, splits.val, splits.test):
+            names = [SOURCE_ORDER[int(image[0, 0, 0])] for image in split.images]
+            assert set(names) == set(leaves)
+            assert [leaves[label] for label in split.labels] == names
+    assert shift.pretraining.coarse_classes == shift.evaluation.coarse_classes == ("land", "water")
+    assert shift.pretraining.fine_to_coarse == shift.evaluation.fine_to_coarse == (0, 1)
+
+
+def test_a_long_tail_thins_train_alone_in_the_order_of_the_source(task: Task, rng: torch.Generator):
+    tree = dataclasses.replace(task.hierarchy, long_tail=8.0)
+    images = decoded(rng, "train", "test", count=400)
+    whole = data.load(task, images)
+    thin = data.load(dataclasses.replace(task, hierarchy=tree), images)
+    counts = np.bincount(images.raw.parts["train"].labels)
+    largest = counts[1:].max()
+    # The source's order is c, a, d, b; the hierarchy's b, d, a, c. 8^(-1/3) = 1/2.
+    wanted = {name: int(largest * 0.5**i) for i, name in enumerate("cadb")}
+    expected = [min(wanted[name], counts[SOURCE_ORDER.index(name)]) for name in "bdac"]
+    assert thin.shots.tolist() == expected
+    held = torch.bincount(thin.train.labels) + torch.bincount(thin.val.labels)
+    assert held.tolist() == expected
+    assert torch.equal(thin.test.labels, whole.test.labels)
+
+
+def test_subclass_counts_thin_each_superclass(task: Task, rng: torch.Generator):
+    paths = (("land", "b"), ("land", "d"), ("water", "a"), ("water", "c"))
+    tree = dataclasses.replace(task.hierarchy, levels=("realm", "breed"), paths=paths, subclass_counts=(30, 10))
+    images = decoded(rng, "train", "test", count=400)
+    loaded = data.load(dataclasses.replace(task, hierarchy=tree), images)
+    assert loaded.shots.tolist() == [10, 30, 10, 30]  # of b, d, a, c: in the source d stands before b, c before a
+
+
+def test_shots_of_a_plain_task_count_train_and_what_validation_took(task: Task, rng: torch.Generator):
+    loaded = data.load(task, decoded(rng, "train"))
+    counts = torch.bincount(loaded.train.labels) + torch.bincount(loaded.val.labels)
+    assert loaded.shots.tolist() == counts.tolist()
