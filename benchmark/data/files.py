@@ -18,7 +18,8 @@ from benchmark.data.source import Part, Pixels, Raw
 from benchmark.errors import InputError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
-AHEAD = 16  # images per core that are decoded before they are asked for
+CHUNK = 16  # images that a thread decodes in one go
+AHEAD = 4  # chunks per core that are decoded before they are asked for
 
 Labelled = Sequence[tuple[Path, str]]  # files and their class names
 
@@ -41,15 +42,22 @@ class Files:
         Raises:
             InputError: naming the file that is missing or corrupt.
         """
-        workers = os.cpu_count() or 1
-        waiting: deque[Future[Pixels]] = deque()
-        with ThreadPoolExecutor(workers) as pool:  # Pillow releases the interpreter lock while it decodes
-            for path in self.paths:
-                waiting.append(pool.submit(decode, path, self.size))
-                if len(waiting) > AHEAD * workers:
-                    yield waiting.popleft().result()
+        waiting: deque[Future[list[Pixels]]] = deque()
+        with ThreadPoolExecutor(_cores()) as pool:  # Pillow releases the interpreter lock while it decodes
+            for start in range(0, len(self.paths), CHUNK):
+                waiting.append(pool.submit(self._decode, self.paths[start : start + CHUNK]))
+                if len(waiting) > AHEAD * _cores():
+                    yield from waiting.popleft().result()
             while waiting:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
+
+    def _decode(self, paths: Sequence[Path]) -> list[Pixels]:
+        return [decode(path, self.size) for path in paths]
+
+
+def _cores() -> int:
+    """Those this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def decode(path: Path, size: int) -> Pixels:
@@ -63,7 +71,7 @@ def decode(path: Path, size: int) -> Pixels:
             fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
-    return np.asarray(fitted).transpose(2, 0, 1)
+    return np.ascontiguousarray(np.asarray(fitted).transpose(2, 0, 1))
 
 
 def listed(folder: Path) -> list[Path]:
@@ -97,7 +105,7 @@ def fingerprint(root: Path, parts: dict[str, Labelled], size: int) -> str:
     sha = hashlib.sha256(str(size).encode())
     for part, files in parts.items():
         for path, name in files:
-            sha.update(f"{part}/{name}/{path.relative_to(root)}:{_stamp(path)}\n".encode())
+            sha.update(f"{part}/{name}{str(path).removeprefix(str(root))}:{_stamp(path)}\n".encode())
     return sha.hexdigest()
 
 
