@@ -116,6 +116,7 @@ def run(  # noqa: PLR0913, every option is one of the command's
     With --tasks alone, --recipe is needed too; defaults: all methods, resnet18-thin, seeds 0-2.
     """
     from benchmark import options, sweep
+    from benchmark.console import StepDisplay
     from benchmark.store import Store
 
     started = time.perf_counter()
@@ -130,7 +131,8 @@ def run(  # noqa: PLR0913, every option is one of the command's
     store.open()
     if not quiet:
         console.print("Preparing images and checking the plan …", style="dim")
-    plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing)
+    with StepDisplay(console, "decoding images", quiet) as display:
+        plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
     failed = _run_plan(plan, store, chosen_device, limit, retry_failed, quiet)
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)

@@ -116,25 +116,27 @@ def show_results(
 
 
 class StepDisplay:
-    """One progress bar over measurements, gone when they are done; nothing off a terminal."""
+    """One progress bar over measurements or images, gone when they are done; nothing off a terminal."""
 
-    def __init__(self, console: Console) -> None:
-        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self.task = self.bars.add_task("", total=None)
+    def __init__(self, console: Console, what: str = "", quiet: bool = False) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bars = Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+        self.task = self.bars.add_task(what, total=None, visible=False)
 
     def __enter__(self) -> "StepDisplay":
-        self.bars.start()
+        if not self.bars.disable:
+            self.bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.bars.stop()
+        if not self.bars.disable:
+            self.bars.stop()
 
     def begin(self, images: int) -> None:
-        """So many measurements will be made."""
-        self.bars.reset(self.task, total=images)
+        """So many measurements or images are to come."""
+        self.bars.reset(self.task, total=images, visible=True)
 
     def step(self, images: int) -> None:
         """So many are done."""

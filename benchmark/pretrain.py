@@ -13,8 +13,9 @@ from torch import Generator, Tensor, nn
 from benchmark.backbones import Network
 from benchmark.data import policy
 from benchmark.methods.base import Method, Progress
-from benchmark.schema import CoarseSplit, Recipe
+from benchmark.schema import CoarseSplit, Images, Recipe
 
+RESIDENT_SHARE = 0.5  # of a GPU's free memory, which a training set may fill; a larger one is moved batch by batch
 MONITORED = 2000  # images of train and of val whose coarse accuracy is measured after every epoch
 EVAL_BATCH = 500
 
@@ -57,7 +58,7 @@ class Streams:
 
 @dataclass(frozen=True)
 class Trainer:
-    """What one optimiser step needs, all on one device."""
+    """What one optimiser step needs, all on one device but for a training set that does not fit there."""
 
     network: Network
     method: Method
@@ -102,7 +103,7 @@ def pretrain(
         FloatingPointError: if the loss of an epoch is not finite.
     """
     trainer = prepare(network, method, recipe, splits[0], streams, device)
-    monitored = [_subset(_to(split, device), MONITORED) for split in splits]
+    monitored = [_placed(_subset(split, MONITORED), device) for split in splits]
     batch = min(recipe.batch_size, len(splits[0].labels))
     monitor.begin(recipe.epochs * steps_per_epoch(len(splits[0].labels), recipe) * batch)
     history: list[dict[str, float]] = []
@@ -124,7 +125,7 @@ def prepare(
     streams: Streams,
     device: torch.device,
 ) -> Trainer:
-    """Move everything to the device and make optimiser and schedule."""
+    """Move everything that fits to the device and make optimiser and schedule."""
     network.auxiliary = method.auxiliary(network, streams.mix)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean, std = policy.channel_statistics(train.images)
@@ -134,7 +135,7 @@ def prepare(
         network=network,
         method=method,
         recipe=recipe,
-        train=_to(train, device),
+        train=_placed(train, device),
         class_counts=torch.bincount(train.labels, minlength=network.num_classes).to(device),
         mean=mean.to(device),
         std=std.to(device),
@@ -149,10 +150,11 @@ def prepare(
 def train_step(trainer: Trainer, index: Tensor, progress: Progress) -> Tensor:
     """One optimiser step on the images at `index`; returns the detached loss without waiting for the device."""
     train, recipe = trainer.train, trainer.recipe
-    images = policy.augment(train.images[index], recipe.policy, trainer.streams.policy)
+    images, labels = (chosen[index].to(trainer.device) for chosen in (train.images, train.labels))
+    images = policy.augment(images, recipe.policy, trainer.streams.policy)
     images = policy.normalise(trainer.method.views(images, trainer.streams.mix), trainer.mean, trainer.std)
     with torch.autocast(trainer.device.type, trainer.autocast, enabled=trainer.autocast is not None):
-        loss = trainer.method.loss(trainer.network, images, train.labels[index], progress, trainer.streams.mix)
+        loss = trainer.method.loss(trainer.network, images, labels, progress, trainer.streams.mix)
     loss.backward()
     trainer.optimizer.step()
     trainer.scheduler.step()
@@ -167,7 +169,7 @@ def batches(trainer: Trainer) -> Iterator[Tensor]:
     handful of images. A set smaller than one batch is one batch.
     """
     count, size = len(trainer.train.labels), trainer.recipe.batch_size
-    order = torch.randperm(count, generator=trainer.streams.order).to(trainer.device)
+    order = torch.randperm(count, generator=trainer.streams.order).to(trainer.train.labels.device)
     yield from order[: steps_per_epoch(count, trainer.recipe) * size].split(size)
 
 
@@ -181,12 +183,12 @@ def accuracy(trainer: Trainer, split: CoarseSplit) -> float:
     network = trainer.network
     with torch.autocast(trainer.device.type, trainer.autocast, enabled=trainer.autocast is not None):
         logits = forward_in_batches(network, network.forward, split.images, trainer.mean, trainer.std)
-    return float((logits.argmax(dim=1) == split.labels).double().mean())
+    return float((logits.argmax(dim=1) == split.labels.to(logits.device)).double().mean())
 
 
 @torch.inference_mode()
 def forward_in_batches(
-    network: Network, forward: Callable[[Tensor], Tensor], images: Tensor, mean: Tensor, std: Tensor
+    network: Network, forward: Callable[[Tensor], Tensor], images: Images, mean: Tensor, std: Tensor
 ) -> Tensor:
     """`forward` over clean uint8 images (N, C, H, W), batch by batch in evaluation mode on the device of `mean`.
 
@@ -255,8 +257,18 @@ def _epoch(trainer: Trainer, progress: Progress, monitor: Monitor) -> tuple[floa
     return float(total) / steps, images
 
 
-def _to(split: CoarseSplit, device: torch.device) -> CoarseSplit:
+def _placed(split: CoarseSplit, device: torch.device) -> CoarseSplit:
+    """On the device if it fits there; else where it is, and every batch is gathered and moved as it is drawn."""
+    if math.prod(split.images.shape) > _room(device):
+        return split
     return CoarseSplit(split.images.to(device), split.labels.to(device))
+
+
+def _room(device: torch.device) -> float:
+    """Bytes of images that may lie on a device; none on a CPU, which reads them where they are mapped."""
+    if device.type == "cuda":
+        return RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+    return 0 if device.type == "cpu" else math.inf
 
 
 def _subset(split: CoarseSplit, most: int) -> CoarseSplit:

@@ -10,10 +10,10 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as validated
@@ -244,11 +244,28 @@ class Cell:
         return digest(self.identity, length=20)
 
 
+class Images(Protocol):
+    """Images (N, C, H, W) uint8: a tensor, or something that a tensor is gathered from where it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+
+    def __getitem__(self, at: Any, /) -> Tensor:
+        """Some of them, by their places along N."""
+
+    def split(self, size: int, /) -> Iterable[Tensor]:
+        """All of them, `size` at a time."""
+
+    def to(self, device: Any, /) -> Tensor:
+        """All of them on a device."""
+
+
 @dataclass(frozen=True)
 class Split:
     """Images with fine labels."""
 
-    images: Tensor  # (N, C, H, W) uint8
+    images: Images
     labels: Tensor  # (N,) int64 in [0, F)
 
 
@@ -256,7 +273,7 @@ class Split:
 class CoarseSplit:
     """Images with coarse labels; the fine ones are gone."""
 
-    images: Tensor  # (N, C, H, W) uint8
+    images: Images
     labels: Tensor  # (N,) int64 in [0, K)
 
 

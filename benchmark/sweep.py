@@ -14,6 +14,7 @@ from benchmark import backbones, data, registry
 from benchmark.backbones import Network
 from benchmark.cell import run_cell
 from benchmark.data import Decoded
+from benchmark.data.source import Watcher
 from benchmark.errors import InputError
 from benchmark.methods.base import Method
 from benchmark.pretrain import Monitor
@@ -67,6 +68,7 @@ def plan(
     datasets_dir: Path | None = None,
     download: bool = False,
     allow_missing: bool = False,
+    watcher: Watcher | None = None,
 ) -> Plan:
     """Resolve and check everything a grid names, before anything is trained.
 
@@ -76,6 +78,7 @@ def plan(
         datasets_dir: a further folder of hierarchies.
         download: fetch images that are missing.
         allow_missing: drop classes without images from their tasks.
+        watcher: told of every image that has to be decoded.
 
     Raises:
         InputError: for any unknown name, bad parameter, missing or corrupt image, a backbone that does not take a
@@ -85,7 +88,7 @@ def plan(
     for name in grid.backbones:
         backbones.check(name)
     named = [registry.task(name, datasets_dir) for name in grid.tasks]
-    images = {task.name: data.decode(task.hierarchy, data_root, download) for task in named}
+    images = {task.name: data.decode(task.hierarchy, data_root, download, watcher) for task in named}
     tasks = [data.cover(task, images[task.name], allow_missing) for task in named]
     channels = {task.name: _channels(task, images[task.name]) for task in tasks}
     cells: list[Cell] = []

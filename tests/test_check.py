@@ -44,6 +44,7 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., lis
 def folders(root: Path, *classes: str) -> None:
     for name in classes:
         (root / "pets" / "train" / name).mkdir(parents=True)
+        (root / "pets" / "train" / name / "0.png").touch()
 
 
 def test_a_sound_file_whose_names_fit_has_nothing_to_say(report: Callable[..., list[str]]):

@@ -5,8 +5,10 @@ import gzip
 import os
 import platform
 import re
+import shutil
 import socket
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -60,11 +62,12 @@ def followed(tree: Hierarchy, root: Path) -> Availability:
     found = at_hand.availability(tree, root)
     assert not found.ready
     remedy = found.how[0]
-    if match := re.fullmatch(r"they lie in \S+: give --data-root (\S+)", remedy):
+    if match := re.fullmatch(r"found in \S+: give --data-root (\S+)", remedy):
         return at_hand.availability(tree, Path(match[1]))
-    command = remedy.split(": ", 1)[1] if remedy.startswith("they lie in ") else remedy
-    assert command.split()[0] in ("mkdir", "mv", "tar", "gunzip"), remedy
-    subprocess.run(command, shell=True, check=True)
+    command = remedy.split(": ", 1)[1] if remedy.startswith("found in ") else remedy
+    assert command.split()[0] in ("mkdir", "mv", "tar", "gunzip", "python"), remedy
+    python = Path(sys.executable).parent
+    subprocess.run(command, shell=True, check=True, env={**os.environ, "PATH": f"{python}:{os.environ['PATH']}"})
     return at_hand.availability(tree, root)
 
 
@@ -93,7 +96,9 @@ def test_folders_without_images_and_folders_of_others_are_no_find(tmp_path: Path
     images(tmp_path / "b" / "train", "siam", "lion", "tiger")
     found = at_hand.availability(pets, tmp_path)
     assert found == Availability(
-        False, f"no folder {tmp_path}/pets/train", (f"put the images there as {tmp_path}/pets/train/CLASS/IMAGE",)
+        False,
+        f"no class folders in {tmp_path}/pets/train",
+        (f"put the images there as {tmp_path}/pets/train/CLASS/IMAGE",),
     )
 
 
@@ -102,7 +107,7 @@ def test_images_that_lie_flat_in_a_part_are_named(tmp_path: Path, pets: Hierarch
     (tmp_path / "pets" / "val").mkdir()
     (tmp_path / "pets" / "val" / "0.png").touch()
     found = at_hand.availability(pets, tmp_path)
-    assert (found.ready, found.missing) == (False, f"{tmp_path}/pets/val holds no class folders")
+    assert (found.ready, found.missing) == (False, f"no class folders in {tmp_path}/pets/val")
 
 
 def test_imagenet_says_its_size_and_where_to_register(tmp_path: Path, pets: Hierarchy):
@@ -225,6 +230,64 @@ def test_every_family_of_ours_knows_more():
     assert all(isinstance(family, Informed) for family in loading.FAMILIES.values())
 
 
+PRODUCTS = "image_id class_id super_class_id path\n" + "".join(
+    f"{i} 1 1 bicycle_final/{product}_{i}.JPG\n" for product, count in (("77", 12), ("78", 3)) for i in range(count)
+)
+LAYOUTS = {
+    "tiny-imagenet": ("tiny-imagenet-200", [*(f"train/n{i:08}/" for i in range(200)), "val/"]),
+    "imagenet32": ("imagenet32", [*(f"train_data_batch_{i}" for i in range(1, 11)), "val_data"]),
+    "sop": ("Stanford_Online_Products", ["Ebay_train.txt", "Ebay_test.txt", "bicycle_final/", "toaster_final/"]),
+    "torchvision/OxfordIIITPet": ("oxford-iiit-pet", ["images/", "annotations/trainval.txt", "annotations/test.txt"]),
+    "torchvision/Flowers102": ("flowers-102", ["jpg/", "imagelabels.mat", "setid.mat"]),
+}
+
+
+def laid_out(source: str, root: Path) -> None:
+    folder, places = LAYOUTS[source]
+    for place in places:
+        if place.endswith("/"):
+            (root / folder / place).mkdir(parents=True)
+        else:
+            (root / folder / place).parent.mkdir(parents=True, exist_ok=True)
+            (root / folder / place).write_text(PRODUCTS if place == "Ebay_test.txt" else PRODUCTS.splitlines()[0])
+
+
+@pytest.mark.parametrize("source", LAYOUTS)
+@pytest.mark.parametrize("given", ["store/{}", "store", ".", "else", "store/renamed"])
+def test_every_layout_is_found_one_folder_off(tmp_path: Path, pets: Hierarchy, source: str, given: str):
+    tree, folder = dataclasses.replace(pets, source=source), LAYOUTS[source][0]
+    laid_out(source, tmp_path / "store")
+    if given == "store/renamed":
+        (tmp_path / "store" / folder).rename(tmp_path / "store" / "renamed")
+    root = tmp_path / given.format(folder)
+    assert at_hand.availability(tree, root).ready == (given == "store") or followed(tree, root).ready
+
+
+def test_another_imagenet_is_not_taken_for_the_tiny_one(tmp_path: Path, pets: Hierarchy):
+    laid_out("tiny-imagenet", tmp_path / "store")
+    (tmp_path / "store" / "tiny-imagenet-200" / "train" / "n99999999").mkdir()
+    found = at_hand.availability(dataclasses.replace(pets, source="tiny-imagenet"), tmp_path / "store")
+    assert (found.ready, found.size) == (False, "248 MB to download")
+    assert found.how == (f"unpack http://cs231n.stanford.edu/tiny-imagenet-200.zip in {tmp_path}/store",)
+
+
+def test_a_zip_is_unpacked(tmp_path: Path, pets: Hierarchy):
+    laid_out("tiny-imagenet", tmp_path / "store")
+    shutil.make_archive(str(tmp_path / "data" / "tiny-imagenet-200"), "zip", tmp_path / "store")
+    shutil.rmtree(tmp_path / "store")
+    assert followed(dataclasses.replace(pets, source="tiny-imagenet"), tmp_path / "data").ready
+
+
+def test_classes_of_products_and_of_tiny_imagenet_are_known_without_decoding(tmp_path: Path, pets: Hierarchy):
+    for source in LAYOUTS:
+        laid_out(source, tmp_path)
+    trees = {source: dataclasses.replace(pets, source=source) for source in ("sop", "tiny-imagenet", "imagenet32")}
+    found = {source: at_hand.classes(tree, tmp_path) or () for source, tree in trees.items()}
+    assert found["sop"] == ("77",)  # the product with 12 photographs
+    assert found["tiny-imagenet"][:2] == ("n00000000", "n00000001")
+    assert len(set(found["imagenet32"])) == 1000
+
+
 def verdicts(root: Path, extra: Path | None = None) -> dict[str, doctor.Verdict]:
     return {name: verdict for verdict in doctor.examine(root, extra) for name in verdict.tasks}
 
@@ -264,7 +327,7 @@ def test_tasks_that_cannot_run_say_why(tmp_path: Path):
         "digits has 4 classes without images, e.g. collie and 10 classes that nobody claims, e.g. 0; "
         "c2f check lists all",
     )
-    assert found["pets"].lines[0] == f"imagefolder/pets: no folder {tmp_path}/pets/train"
+    assert found["pets"].lines[0] == f"imagefolder/pets: no class folders in {tmp_path}/pets/train"
 
 
 def test_the_machine_is_what_a_bug_report_needs(tmp_path: Path):

@@ -286,7 +286,7 @@ def test_every_defect_of_a_file_is_found_at_once_with_its_line(tmp_path: Path):
         (1, "missing key 'title': add it"),
         (2, "version: Input should be a valid integer, got 'x'"),
         (3, "unknown key 'colour': remove it or check its spelling"),
-        (4, "unknown source family 'ftp'; use one of: digits, torchvision, imagefolder, synthetic"),
+        (4, f"unknown source family 'ftp'; use one of: {', '.join(hierarchy.SOURCE_FAMILIES)}"),
         (8, "class 'cow' listed twice, first on line 8; keep one of each"),
         (8, "both ignored and listed: pug; keep one of the two"),
         (9, "target class nobody lists: lion; list or remove it"),

@@ -56,6 +56,22 @@ def test_training_twice_is_bitwise_equal(toy_cell, splits):
     assert [r["loss"] for r in a] == [r["loss"] for r in b]
 
 
+def test_set_that_stays_where_it_is_trains_as_one_that_is_moved(toy_cell, splits, monkeypatch):
+    """Too large for the device or not: the same images reach the network, bit by bit."""
+    size = math.prod(splits[0].images.shape)
+    monkeypatch.setattr(pretrain, "_room", lambda device: size - 1)
+    assert pretrain._placed(splits[0], CPU) is splits[0]
+    streamed, a = train(toy_cell("mixup"), splits)
+    monkeypatch.setattr(pretrain, "_room", lambda device: size)
+    assert isinstance(pretrain._placed(splits[0], CPU).images, torch.Tensor)
+    resident, b = train(toy_cell("mixup"), splits)
+    for key, value in streamed.state_dict().items():
+        assert torch.equal(value, resident.state_dict()[key]), key
+    assert [[r[key] for key in ("loss", "train_acc", "val_acc")] for r in a] == [
+        [r[key] for key in ("loss", "train_acc", "val_acc")] for r in b
+    ]
+
+
 def test_methods_see_the_same_batches_and_crops(toy_cell, splits, monkeypatch):
     seen = {}
     for name in ("baseline", "am_mixup"):
@@ -104,7 +120,7 @@ def test_accuracy_equals_a_plain_count(toy_cell, splits):
     mean, std = pretrain.policy.channel_statistics(splits[0].images)
     network.eval()
     with torch.no_grad():
-        logits = network((splits[1].images.float() - mean) / std)
+        logits = network((splits[1].images[:].float() - mean) / std)
     right = sum(int(z.argmax() == y) for z, y in zip(logits, splits[1].labels, strict=True))
     assert history[-1]["val_acc"] == pytest.approx(right / len(splits[1].labels))
 

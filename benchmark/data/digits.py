@@ -5,7 +5,7 @@ from importlib import resources
 
 import numpy as np
 
-from benchmark.data.source import Availability, Part, Raw, Request
+from benchmark.data.source import Availability, Images, Part, Raw, Request
 
 
 def fingerprint(request: Request) -> str:
@@ -14,7 +14,7 @@ def fingerprint(request: Request) -> str:
     return hashlib.sha256(packed).hexdigest()
 
 
-def read(request: Request) -> Raw:
+def read(request: Request) -> Raw[Images]:
     """All digits as one part: there is no published split of these."""
     from sklearn.datasets import load_digits
 

@@ -1,26 +1,23 @@
 """Any tree `train/CLASS/*.jpg` with optional `val` and `test`: `imagefolder/NAME` is the folder NAME in the root.
 
 A tree without these three holds training images only. Classes may be nested: the images in `train/cats/siam/` are of
-the class `cats/siam`.
-Pixels: Pillow decodes to RGB, the shorter edge is scaled to the task's image size (bicubic), the centre is cropped.
-Folder names are the join key, so a missing or an extra folder cannot shift a label.
+the class `cats/siam`. Folder names are the join key, so a missing or an extra folder cannot shift a label.
+
+A folder with `val` and no `test`, as ImageNet's, was published with that part to be evaluated on: `val` is the test
+part there, and validation is split off train as for every source without a part for it. With all three, each is what
+it is called.
+
+Where the hierarchy says `ignore: others`, only the folders of its classes are looked at.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
-
-from benchmark.data import nearby
-from benchmark.data.source import Availability, Part, Raw, Request
+from benchmark.data import files, nearby
+from benchmark.data.source import Availability, Images, Raw, Request
 from benchmark.errors import InputError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
 PARTS = ("train", "val", "test")
 
 # Where to get what `imagefolder/NAME` of a shipped hierarchy stands for: size, then what to do. ImageNet's sizes are
@@ -40,43 +37,30 @@ ORIGINS = {
 
 
 def fingerprint(request: Request) -> str:
-    """SHA-256 of every file's path, size and time: a changed file is decoded again."""
-    folder, sha = _folder(request), hashlib.sha256(str(request.hierarchy.image_size).encode())
-    for part, place in _parts(folder).items():
-        for path, name in _files(place):
-            stat = path.stat()
-            sha.update(f"{part}/{name}/{path.name}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
-    return sha.hexdigest()
+    """SHA-256 of every file's place, size and time: a changed file is decoded again."""
+    return files.fingerprint(_folder(request), _labelled(request), request.hierarchy.image_size)
 
 
-def read(request: Request) -> Raw:
-    """Decode all parts, as many files at once as there are cores."""
-    folder = _folder(request)
-    found = {part: list(_files(place)) for part, place in _parts(folder).items()}
-    classes = tuple(sorted({name for files in found.values() for _, name in files}))
-    position = {name: i for i, name in enumerate(classes)}
-    size = request.hierarchy.image_size
-    parts = {}
-    for part, files in found.items():
-        images = np.empty((len(files), 3, size, size), np.uint8)
-        with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter lock while it decodes
-            for i, image in enumerate(pool.map(lambda item: _decode(item[0], size), files)):
-                images[i] = image
-        parts[part] = Part(images, np.array([position[name] for _, name in files], np.int64))
-    return Raw(classes, parts)
+def read(request: Request) -> Raw[Images]:
+    """All parts, still in their files."""
+    return files.raw(_labelled(request), request.hierarchy.image_size)
 
 
 def availability(request: Request) -> Availability:
     """Whether there is a training part, and class folders in every part; nobody publishes what to verify them by."""
     folder = _named_folder(request)
     size, how = ORIGINS.get(request.name, ("", (f"put the images there as {folder}/train/CLASS/IMAGE",)))
-    if not folder.is_dir() or "train" not in _parts(folder):
-        return Availability(False, f"no folder {folder / 'train'}", (*_elsewhere(request), *how), size)
-    for place in _parts(folder).values():
-        if not any(path.is_dir() for path in place.iterdir()):
-            remedy = f"sort its images into {place}/CLASS/"
-            return Availability(False, f"{place} holds no class folders", (remedy,), size)
+    flat = {part: place for part, place in _parts(folder).items() if not any(map(Path.is_dir, _entries(place)))}
+    if "train" in flat or "train" not in _parts(folder):
+        return Availability(False, f"no class folders in {folder / 'train'}", (*_elsewhere(request), *how), size)
+    for place in flat.values():
+        remedy = f"sort its images into {place}/CLASS/"
+        return Availability(False, f"no class folders in {place}", (remedy,), size)
     return Availability(True, note=f"in {folder}")
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    return folder.iterdir() if folder.is_dir() else iter(())
 
 
 def classes(request: Request) -> tuple[str, ...]:
@@ -94,9 +78,7 @@ def _elsewhere(request: Request) -> tuple[str, ...]:
     leaves, wanted = request.hierarchy.leaves, _named_folder(request)
     for folder in nearby.folders(request.root):
         there = [name for name in leaves if (folder / name).is_dir()]
-        if 2 * len(there) < len(leaves) or not any(
-            path.suffix.lower() in EXTENSIONS for path in (folder / there[0]).iterdir()
-        ):
+        if 2 * len(there) < len(leaves) or not files.listed(folder / there[0]):
             continue
         if folder.name == "train":
             return (nearby.remedy(request.root, wanted, folder.parent, _parts(folder.parent)),)
@@ -128,19 +110,17 @@ def _parts(folder: Path) -> dict[str, Path]:
     return {part: folder / part for part in PARTS if (folder / part).is_dir()} or {"train": folder}
 
 
-def _files(part: Path) -> Iterator[tuple[Path, str]]:
+def _labelled(request: Request) -> dict[str, files.Labelled]:
+    parts, tree = _parts(_folder(request)), request.hierarchy
+    wanted = frozenset(tree.leaves) if tree.ignore == "others" else None
+    role = {"val": "test"} if "test" not in parts else {}
+    return {role.get(part, part): list(_files(place, wanted)) for part, place in parts.items()}
+
+
+def _files(part: Path, wanted: frozenset[str] | None = None) -> Iterator[tuple[Path, str]]:
     """Images with their class, the path of their folder below the part's."""
     for at, below, names in os.walk(part, followlinks=True):
         below.sort()
         name = Path(at).relative_to(part).as_posix()
-        if name != ".":
-            yield from ((Path(at, file), name) for file in sorted(names) if file.lower().endswith(EXTENSIONS))
-
-
-def _decode(path: Path, size: int) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as image:
-            fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
-    return np.asarray(fitted).transpose(2, 0, 1)
+        if name != "." and (wanted is None or name in wanted):
+            yield from ((Path(at, file), name) for file in sorted(names) if file.lower().endswith(files.EXTENSIONS))

@@ -11,8 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.data import cache, digits, imagefolder, imbalance, splits, synthetic, torchvision_sets
-from benchmark.data.source import Part, Raw, Request, Source
+from benchmark.data import (
+    cache,
+    digits,
+    imagefolder,
+    imagenet32,
+    imbalance,
+    sop,
+    splits,
+    synthetic,
+    tiny_imagenet,
+    torchvision_sets,
+)
+from benchmark.data.gathered import Gathered
+from benchmark.data.source import Part, Pixels, Raw, Request, Source, Watcher
 from benchmark.errors import InputError
 from benchmark.schema import CoarseSplit, Data, Hierarchy, Split, Task
 
@@ -20,7 +32,10 @@ FAMILIES: Mapping[str, Source] = MappingProxyType(
     {
         "digits": digits,
         "imagefolder": imagefolder,
+        "imagenet32": imagenet32,
+        "sop": sop,
         "synthetic": synthetic,
+        "tiny-imagenet": tiny_imagenet,
         "torchvision": torchvision_sets,
     }
 )
@@ -32,18 +47,24 @@ TEST_SHARE = 0.3  # of train, where a source has no test part
 class Decoded:
     """A source's images as decoded, and the digest of their content."""
 
-    raw: Raw
+    raw: Raw[Pixels]
     digest: str
 
 
-def decode(hierarchy: Hierarchy, root: Path, download: bool = False) -> Decoded:
+def decode(hierarchy: Hierarchy, root: Path, download: bool = False, watcher: Watcher | None = None) -> Decoded:
     """The images of a hierarchy's source, from the cache where it has them.
+
+    Args:
+        hierarchy: names the source.
+        root: where the images are.
+        download: fetch them if they are missing.
+        watcher: told of every image that has to be decoded.
 
     Raises:
         InputError: if images are missing or corrupt.
     """
     source, request = FAMILIES[hierarchy.source.partition("/")[0]], Request(hierarchy, root, download)
-    raw, content = cache.load(source.fingerprint(request), lambda: source.read(request))
+    raw, content = cache.load(source.fingerprint(request), lambda: source.read(request), watcher)
     return Decoded(raw, content[:16])
 
 
@@ -111,14 +132,14 @@ def load(task: Task, decoded: Decoded) -> Data:
 
 
 def _hold_out(
-    task: Task, raw: Raw, index: NDArray[np.int64], name: str, share: float
+    task: Task, raw: Raw[Pixels], index: NDArray[np.int64], name: str, share: float
 ) -> tuple[tuple[str, NDArray[np.int64]], tuple[str, NDArray[np.int64]]]:
     """What stays in train, and what becomes another split."""
     rest, held = splits.hold_out(raw.parts["train"].labels[index], share, f"{task.hierarchy.source}:{name}")
     return ("train", index[rest]), ("train", index[held])
 
 
-def _thinned(task: Task, raw: Raw, index: NDArray[np.int64], to_fine: NDArray[np.int64]) -> NDArray[np.int64]:
+def _thinned(task: Task, raw: Raw[Pixels], index: NDArray[np.int64], to_fine: NDArray[np.int64]) -> NDArray[np.int64]:
     """The training images that are left of a long-tailed or imbalanced task; fine classes in the source's order."""
     tree = task.hierarchy
     if tree.long_tail == 1 and not tree.subclass_counts:
@@ -148,10 +169,10 @@ def _fine_label_of(task: Task, classes: tuple[str, ...]) -> NDArray[np.int64]:
     return np.array([label.get(name, -1) for name in classes], np.int64)
 
 
-def _split(part: Part, index: NDArray[np.int64], to_fine: NDArray[np.int64]) -> Split:
-    whole = len(index) == len(part.labels)
-    images = part.images if whole else part.images[index]  # the whole part stays memory-mapped
-    return Split(torch.from_numpy(images), torch.from_numpy(to_fine[part.labels[index]]))
+def _split(part: Part[Pixels], index: NDArray[np.int64], to_fine: NDArray[np.int64]) -> Split:
+    decoded, whole = torch.from_numpy(part.images), len(index) == len(part.labels)  # either way it stays memory-mapped
+    images = decoded if whole else Gathered(decoded, torch.from_numpy(index))
+    return Split(images, torch.from_numpy(to_fine[part.labels[index]]))
 
 
 def _check_populated(task: Task, made: Mapping[str, Split]) -> None:

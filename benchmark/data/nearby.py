@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 BELOW_ROOT = 4  # levels searched below the data root; ImageNet's archive unpacks to ILSVRC/Data/CLS-LOC/train
@@ -33,6 +33,33 @@ def _subfolders(path: Path) -> list[Path]:
         return []
 
 
+def find(
+    root: Path,
+    wanted: Path,
+    names: Sequence[str],
+    archives: Sequence[str] = (),
+    kin: Callable[[Path], bool] | None = None,
+) -> tuple[str, ...]:
+    """What to do about files that lie one folder off or in an archive; nothing if there are none.
+
+    Args:
+        root: the data root.
+        wanted: folder below it where they should be.
+        names: what such a folder holds.
+        archives: file names of archives that unpack to it in the root; any of them is taken.
+        kin: whether a folder with these names is the right one; default: every one is.
+    """
+    for folder in folders(root):
+        if all((folder / name).exists() for name in names) and (kin is None or kin(folder)):
+            return (remedy(root, wanted, folder, names),)
+        for archive in (folder / name for name in archives):
+            if archive.is_file() and archive.suffix == ".zip":
+                return (f"python -m zipfile -e {quote(archive)} {quote(root)}",)
+            if archive.is_file():
+                return (f"tar -xzf {quote(archive)} -C {quote(root)}",)
+    return ()
+
+
 def remedy(root: Path, wanted: Path, found: Path, names: Iterable[str]) -> str:
     """What makes a folder that was found serve as one that is wanted below the root: another root, a link or a move.
 
@@ -45,10 +72,10 @@ def remedy(root: Path, wanted: Path, found: Path, names: Iterable[str]) -> str:
     tail = wanted.relative_to(root).parts
     found = found.absolute()
     if found.parts[-len(tail) :] == tail:
-        return f"they lie in {found}: give --data-root {quote(Path(*found.parts[: -len(tail)]))}"
+        return f"found in {found}: give --data-root {quote(Path(*found.parts[: -len(tail)]))}"
     if wanted.exists():
-        return f"they lie in {found}: mv {' '.join(quote(found / name) for name in names)} {quote(wanted)}/"
-    return f"they lie in {found}: mkdir -p {quote(wanted.parent)} && ln -s {quote(found)} {quote(wanted)}"
+        return f"found in {found}: mv {' '.join(quote(found / name) for name in names)} {quote(wanted)}/"
+    return f"found in {found}: mkdir -p {quote(wanted.parent)} && ln -s {quote(found)} {quote(wanted)}"
 
 
 def quote(path: Path) -> str:

@@ -4,6 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from benchmark.schema import Images
+
+BLOCK = 1000  # images counted at a time
+
 
 def augment(images: Tensor, policy: str, rng: Generator) -> Tensor:
     """Randomly cropped and flipped copies of a batch.
@@ -34,15 +38,19 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return floats.sub_(mean).div_(std)
 
 
-def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+def channel_statistics(images: Images) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel, (1, C, 1, 1) float32 each, in units of grey levels [0, 255].
 
-    Exact: from the 256-bin histogram of each channel, so memory stays that of one channel's counts.
+    Exact: from the 256-bin histogram of each channel, so memory stays that of one block of images.
     """
     levels = torch.arange(256, dtype=torch.float64)
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.int64)
+    for block in images.split(BLOCK):
+        for channel, pixels in enumerate(block.unbind(dim=1)):
+            counts[channel] += torch.bincount(pixels.reshape(-1), minlength=256).cpu()
     stats = []
-    for channel in range(images.shape[1]):
-        share = torch.bincount(images[:, channel].reshape(-1), minlength=256).double()
+    for count in counts:
+        share = count.double()
         share /= share.sum()
         mean = (share * levels).sum()
         stats.append(torch.stack([mean, (share * (levels - mean).square()).sum().sqrt()]))

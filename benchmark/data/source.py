@@ -1,14 +1,35 @@
-"""What a source of images is: a family of functions from a hierarchy to decoded parts."""
+"""What a source of images is: a family of functions from a hierarchy to the parts it holds."""
 
 import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.schema import Hierarchy
+
+Pixels: TypeAlias = NDArray[np.uint8]
+
+
+class Images(Protocol):
+    """Images on their way into the cache, one after the other: an array is that, and so are files and batches."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+
+    def __iter__(self) -> Iterator[Pixels]:
+        """N images (C, H, W).
+
+        Raises:
+            InputError: if one is missing or corrupt.
+        """
+
+
+ImagesT = TypeVar("ImagesT", bound=Images, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -26,19 +47,19 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Decoded images of one part of a source."""
+class Part(Generic[ImagesT]):
+    """Images of one part of a source."""
 
-    images: NDArray[np.uint8]  # (N, C, H, W)
+    images: ImagesT  # (N, C, H, W) uint8
     labels: NDArray[np.int64]  # (N,) positions in Raw.classes
 
 
 @dataclass(frozen=True)
-class Raw:
+class Raw(Generic[ImagesT]):
     """Everything a source holds: `train`, and `val` or `test` where it has them."""
 
     classes: tuple[str, ...]
-    parts: dict[str, Part]
+    parts: Mapping[str, Part[ImagesT]]
 
 
 class Source(Protocol):
@@ -51,12 +72,22 @@ class Source(Protocol):
             InputError: if the images are missing: the folder looked in, and how to get them there.
         """
 
-    def read(self, request: Request) -> Raw:
-        """Decode everything.
+    def read(self, request: Request) -> Raw[Images]:
+        """All parts; their images may still lie in files, which are decoded as they are iterated over.
 
         Raises:
             InputError: if the images are missing or corrupt.
         """
+
+
+class Watcher(Protocol):
+    """Something that watches images being decoded, e.g. a progress bar."""
+
+    def begin(self, images: int) -> None:
+        """So many images will be decoded."""
+
+    def step(self, images: int) -> None:
+        """So many more are done."""
 
 
 @dataclass(frozen=True)

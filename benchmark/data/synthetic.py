@@ -9,7 +9,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data.source import Availability, Part, Raw, Request
+from benchmark.data.source import Availability, Images, Part, Raw, Request
 from benchmark.errors import InputError
 
 NOISE = 0.25
@@ -20,7 +20,7 @@ def fingerprint(request: Request) -> str:
     return hashlib.sha256(f"{request.hierarchy.digest}:{_per_class(request)}:v1".encode()).hexdigest()
 
 
-def read(request: Request) -> Raw:
+def read(request: Request) -> Raw[Images]:
     """Draw train and test."""
     hierarchy = request.hierarchy
     parts = {}

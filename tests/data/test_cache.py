@@ -1,7 +1,10 @@
 """The decoded cache: read once, checked always, rebuilt when damaged, nothing half-written left behind."""
 
 import json
-from collections.abc import Callable
+import math
+import os
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +66,67 @@ def test_another_fingerprint_is_another_entry(folder: Path):
     assert reader.calls == 2
 
 
+class Drawn:
+    """Images that exist one at a time."""
+
+    shape = (500, 3, 64, 64)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (np.full((3, 64, 64), i % 256, np.uint8) for i in range(500))
+
+
+def test_images_are_written_as_they_come_in_little_memory(folder: Path):
+    raw = Raw(("a",), {"train": Part(Drawn(), np.zeros(500, np.int64))})
+    tracemalloc.start()
+    try:
+        found, content = cache.load("f", lambda: raw)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.1 * math.prod(Drawn.shape)
+    whole = np.stack(list(Drawn()))
+    np.testing.assert_array_equal(found.parts["train"].images, whole)
+    arrays = Raw(("a",), {"train": Part(whole, np.zeros(500, np.int64))})
+    assert cache.load("g", lambda: arrays)[1] == content
+
+
+def test_watcher_is_told_of_every_image_once(folder: Path):
+    told: list[tuple[str, int]] = []
+
+    class Watching:
+        def begin(self, images: int) -> None:
+            told.append(("begin", images))
+
+        def step(self, images: int) -> None:
+            told.append(("step", images))
+
+    cache.load("f", Reader(), Watching())
+    cache.load("f", Reader(), Watching())
+    assert told == [("begin", 7), *[("step", 1)] * 7]
+
+
+def test_pixels_are_hashed_again_only_if_their_file_looks_changed(
+    folder: Path, entry: Path, monkeypatch: pytest.MonkeyPatch
+):
+    _, content = cache.load("f", Reader())
+    hashed: list[Raw] = []
+    whole = cache._content
+    monkeypatch.setattr(cache, "_content", lambda raw: (hashed.append(raw), whole(raw))[1])
+    assert (cache.load("f", Reader())[1], len(hashed)) == (content, 0)
+    os.utime(entry / "train-images.npy", ns=(1, 1))
+    assert (cache.load("f", Reader())[1], len(hashed)) == (content, 1)
+    assert (cache.load("f", Reader())[1], len(hashed)) == (content, 1)
+
+
+def test_entry_of_an_earlier_version_without_a_seal_serves(folder: Path, entry: Path):
+    reader = Reader()
+    _, content = cache.load("f", reader)
+    edit_meta(seal=None)(entry)
+    assert cache.load("f", reader)[1] == content
+    assert reader.calls == 1
+    assert "seal" in json.loads((entry / "meta.json").read_text())
+
+
 def test_writing_to_the_arrays_leaves_the_cache_alone(folder: Path):
     reader = Reader()
     cache.load("f", reader)[0].parts["train"].images[:] = 0
@@ -71,7 +135,11 @@ def test_writing_to_the_arrays_leaves_the_cache_alone(folder: Path):
 
 
 def edit(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    return lambda entry: (entry / name).write_bytes(change((entry / name).read_bytes())) and None
+    def damage(entry: Path) -> None:
+        (entry / name).write_bytes(change((entry / name).read_bytes()))
+        os.utime(entry / name, ns=(1, 1))  # on a fast machine the clock may not have moved since it was written
+
+    return damage
 
 
 def edit_meta(**changes: object) -> Callable[[Path], None]:

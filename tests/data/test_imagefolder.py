@@ -1,5 +1,6 @@
 """Folder trees of images made on the spot: decoding, joining by folder name, and what is refused."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,29 @@ def test_val_and_test_are_optional(tmp_path: Path, task: Task, parts: tuple[str,
     assert len(splits.train.labels) + len(splits.val.labels) + len(splits.test.labels) == 15 * len(parts)
 
 
+def test_val_is_the_test_part_where_there_is_no_test(tmp_path: Path, task: Task):
+    """As ImageNet is published: validation is then split off train."""
+    root = tree(tree(tmp_path, ("train",), count=20), ("val",), count=3)
+    splits = data.load(task, data.decode(task.hierarchy, root))
+    assert [len(split.labels) for split in (splits.train, splits.val, splits.test)] == [54, 6, 9]
+    splits = data.load(task, data.decode(task.hierarchy, tree(root, ("test",), count=4)))
+    assert [len(split.labels) for split in (splits.train, splits.val, splits.test)] == [60, 9, 12]
+
+
+def test_only_listed_classes_are_decoded_where_others_are_ignored(tmp_path: Path, task: Task):
+    root = tree(tmp_path)
+    (root / "pets" / "train" / "d" / "0.png").write_bytes(b"not an image")  # and nobody minds
+    others = dataclasses.replace(task, hierarchy=dataclasses.replace(task.hierarchy, ignore="others"))
+    decoded = data.decode(others.hierarchy, root)
+    assert decoded.raw.classes == ("a", "b", "c")
+    assert data.cover(others, decoded) == others
+    before = imagefolder.fingerprint(Request(others.hierarchy, root))
+    (root / "pets" / "train" / "d" / "1.png").unlink()
+    assert imagefolder.fingerprint(Request(others.hierarchy, root)) == before
+    fewer = dataclasses.replace(others.hierarchy, paths=others.hierarchy.paths[:2])
+    assert imagefolder.fingerprint(Request(fewer, root)) != before
+
+
 def test_modes_and_shapes_become_square_rgb(tmp_path: Path, make_request: Callable[..., Request]):
     folder = tmp_path / "pets" / "train" / "a"
     paint(folder / "0-colour.JPG", (200, 100, 50))
@@ -70,9 +94,10 @@ def test_modes_and_shapes_become_square_rgb(tmp_path: Path, make_request: Callab
     wide.paste((0, 0, 255), (12, 0, 20, 8))
     wide.save(folder / "4-wide.bmp")
     part = imagefolder.read(make_request("imagefolder/pets", tmp_path)).parts["train"]
-    assert (part.images.shape, part.images.dtype) == ((5, 3, 8, 8), np.uint8)
+    images = np.stack(list(part.images))
+    assert (part.images.shape, images.shape, images.dtype) == ((5, 3, 8, 8), (5, 3, 8, 8), np.uint8)
     expected = [(200, 100, 50), (70, 70, 70), (10, 20, 30), (1, 2, 3), (0, 0, 255)]  # the last: centre of the strip
-    for image, colour, atol in zip(part.images, expected, (4, 0, 0, 0, 0), strict=True):  # JPEG loses a little
+    for image, colour, atol in zip(images, expected, (4, 0, 0, 0, 0), strict=True):  # JPEG loses a little
         np.testing.assert_allclose(
             image.astype(int), np.broadcast_to(np.reshape(colour, (3, 1, 1)), (3, 8, 8)), atol=atol
         )
@@ -93,8 +118,9 @@ def test_stray_files_and_empty_folders_are_ignored(tmp_path: Path, make_request:
 def test_corrupt_image_is_named(tmp_path: Path, make_request: Callable[..., Request], content: bytes):
     root = tree(tmp_path, classes="ab", count=1)
     (root / "pets" / "train" / "b" / "broken.jpg").write_bytes(content)
+    images = imagefolder.read(make_request("imagefolder/pets", root)).parts["train"].images
     with pytest.raises(InputError, match=r"train/b/broken\.jpg: cannot be decoded \(.*\); replace or remove it"):
-        imagefolder.read(make_request("imagefolder/pets", root))
+        list(images)
 
 
 def test_truncated_jpeg_is_named(tmp_path: Path, make_request: Callable[..., Request]):
@@ -102,32 +128,34 @@ def test_truncated_jpeg_is_named(tmp_path: Path, make_request: Callable[..., Req
     paint(path, (1, 2, 3))
     Image.effect_noise((64, 64), 50).save(path)
     path.write_bytes(path.read_bytes()[:-500])
+    images = imagefolder.read(make_request("imagefolder/pets", tmp_path)).parts["train"].images
     with pytest.raises(InputError, match=r"half\.jpg: cannot be decoded .*truncated"):
-        imagefolder.read(make_request("imagefolder/pets", tmp_path))
+        list(images)
 
 
 @pytest.mark.parametrize(
     ("classes", "complaint"),
     [
-        ("abd", "folders: imagefolder/pets has 1 classes without images: c. List them in the hierarchy"),
-        ("abc", "has 1 classes without images: d"),
+        ("abd", r"folders: imagefolder/pets has 1 classes without images: c\. Remedy: list them in the hierarchy"),
+        ("ad", "has 2 classes without images: b, c"),
     ],
 )
 def test_missing_class_folder_is_named(tmp_path: Path, task: Task, classes: str, complaint: str):
+    decoded = data.decode(task.hierarchy, tree(tmp_path, classes=classes))
     with pytest.raises(InputError, match=complaint):
-        data.decode(task.hierarchy, tree(tmp_path, classes=classes))
+        data.cover(task, decoded)
 
 
 def test_extra_class_folder_is_named(tmp_path: Path, task: Task):
     root = tree(tmp_path)
     paint(root / "pets" / "train" / "zebra" / "0.png", (0, 0, 0))
-    with pytest.raises(InputError, match=r"1 classes nobody claims: zebra\. List .* `ignore`"):
-        data.decode(task.hierarchy, root)
+    with pytest.raises(InputError, match=r"1 classes nobody claims: zebra\. Remedy: list .* `ignore`"):
+        data.cover(task, data.decode(task.hierarchy, root))
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_class_without_images_in_one_part_is_named(tmp_path: Path, task: Task, part: str):
-    root = tree(tree(tmp_path), (part,), classes="ab")
+    root = tree(tree(tmp_path, ("train", "val", "test"), classes="ab"), ("train", *({"val", "test"} - {part})))
     with pytest.raises(InputError, match=f"folders: no {part} images of c; add images"):
         data.load(task, data.decode(task.hierarchy, root))
 

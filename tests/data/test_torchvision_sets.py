@@ -3,6 +3,8 @@
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,7 @@ def test_pickle_with_another_md5_is_refused_before_it_is_loaded(
         ("CIFAR10", "no data_batch_1 in {}/cifar-10-batches-py"),
         ("FashionMNIST", "no train-images-idx3-ubyte in {}/FashionMNIST/raw"),
         ("MNIST", "no train-images-idx3-ubyte in {}/MNIST/raw"),
+        ("KMNIST", "no train-images-idx3-ubyte in {}/KMNIST/raw"),
     ],
 )
 def test_missing_data_names_folder_and_both_remedies(
@@ -69,10 +72,31 @@ def test_unknown_set_lists_the_known_ones(make_request: Callable[..., Request]):
         torchvision_sets.fingerprint(make_request("torchvision/SVHN"))
 
 
-@pytest.mark.parametrize("name", ["CIFAR10", "CIFAR100", "MNIST", "FashionMNIST"])
+@pytest.mark.parametrize("name", ["CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST"])
 def test_fingerprint_needs_no_files(make_request: Callable[..., Request], name: str):
     request = make_request(f"torchvision/{name}", Path("nowhere"))
     assert len(bytes.fromhex(torchvision_sets.fingerprint(request))) == 32
+
+
+def test_published_sums_are_torchvisions():
+    for name, files in torchvision_sets.CIFAR.items():
+        theirs = getattr(datasets, name)
+        assert files == dict([*theirs.train_list, *theirs.test_list, (theirs.meta["filename"], theirs.meta["md5"])])
+    for name, files in torchvision_sets.IDX.items():
+        assert files == dict(getattr(datasets, name).resources)
+
+
+def test_decoded_set_does_not_wait_for_torchvision():
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from benchmark.data import torchvision_sets
+        from benchmark.data.source import Request
+        from benchmark.registry import task
+        torchvision_sets.fingerprint(Request(task("cifar100-superclass").hierarchy, Path("nowhere")))
+        sys.exit("torchvision" in sys.modules)
+    """
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("File not found or corrupted."), OSError("no route to host")])
@@ -102,6 +126,28 @@ def test_download_that_leaves_no_files_is_an_input_error(
 
 def test_mnist_names_are_the_digits():
     assert torchvision_sets._mnist_names(datasets.MNIST.classes) == tuple("0123456789")
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """The format of yann.lecun.com/exdb/mnist: magic number, big-endian sizes, bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    path.write_bytes(bytes([0, 0, 8, array.ndim]) + sizes + array.astype(np.uint8).tobytes())
+
+
+def test_kmnist_has_the_names_of_its_characters(
+    tmp_path: Path, make_request: Callable[..., Request], rng: torch.Generator
+):
+    raw = tmp_path / "KMNIST" / "raw"
+    images = torch.randint(0, 256, (10, 28, 28), generator=rng).numpy()
+    for prefix, order in (("train", np.arange(10)), ("t10k", np.arange(10)[::-1])):
+        write_idx(raw / f"{prefix}-images-idx3-ubyte", images[order])
+        write_idx(raw / f"{prefix}-labels-idx1-ubyte", order)
+    found = torchvision_sets.read(make_request("torchvision/KMNIST", tmp_path))
+    assert found.classes == ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+    np.testing.assert_array_equal(found.parts["train"].images[:, 0], images)
+    np.testing.assert_array_equal(found.parts["test"].images[:, 0], images[::-1])
+    assert found.parts["test"].labels.tolist() == list(range(9, -1, -1))
 
 
 def test_idx_files_that_are_not_idx_are_an_input_error(tmp_path: Path, make_request: Callable[..., Request]):

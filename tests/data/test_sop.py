@@ -1,0 +1,94 @@
+"""Stanford Online Products: which products and photographs the closed set takes, on fabricated lists."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark.data import sop
+from benchmark.data.source import Request
+from benchmark.errors import InputError
+
+# product: photographs
+PRODUCTS = {
+    "Ebay_train.txt": {"bicycle_final/111": 12, "bicycle_final/112": 11, "fan_final/333": 12},
+    "Ebay_test.txt": {"mug_final/222": 12, "mug_final/223": 2},
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Each photograph's grey is its product's last digit."""
+    base = tmp_path / "Stanford_Online_Products"
+    for table, products in PRODUCTS.items():
+        rows = ["image_id class_id super_class_id path"]
+        for label, (product, count) in enumerate(products.items(), start=1):
+            for i in range(count):
+                path = base / f"{product}_{i}.JPG"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (8, 8), (20 * int(product[-1]),) * 3).save(path)
+                rows.append(f"{len(rows)} {label} 1 {product}_{i}.JPG")
+        (base / table).write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def test_products_of_twelve_give_ten_to_train_on_and_two_to_test(root: Path, make_request: Callable[..., Request]):
+    raw = sop.read(make_request("sop", root))
+    assert raw.classes == ("111", "222", "333")
+    for name, count in (("train", 10), ("test", 2)):
+        part = raw.parts[name]
+        assert np.bincount(part.labels).tolist() == [count] * 3
+        greys = [int(np.median(image)) for image in part.images]
+        expected = [20 * int(raw.classes[label][-1]) for label in part.labels]
+        np.testing.assert_allclose(greys, expected, atol=1)  # JPEG
+    train, test = ({path.name for path in raw.parts[name].images.paths} for name in ("train", "test"))
+    assert (len(train), len(test), len(train | test)) == (30, 6, 36)
+
+
+def test_choice_is_the_same_for_ever(root: Path, make_request: Callable[..., Request]):
+    """By SHA-256 of the names, as `printf 111_0.JPG | sha256sum` and so on give it."""
+    tested = [path.name for path in sop.read(make_request("sop", root)).parts["test"].images.paths]
+    assert tested == ["111_2.JPG", "111_7.JPG", "222_11.JPG", "222_3.JPG", "333_5.JPG", "333_8.JPG"]
+
+
+def test_choice_does_not_depend_on_the_order_of_the_lists(root: Path, make_request: Callable[..., Request]):
+    before = sop.fingerprint(make_request("sop", root))
+    for name in sop.LISTS:
+        table = root / sop.FOLDER / name
+        head, *rows = table.read_text().splitlines()
+        table.write_text("\n".join([head, *reversed(rows)]) + "\n")
+    assert sop.fingerprint(make_request("sop", root)) == before
+
+
+@pytest.mark.parametrize("row", ["1 2 3", "1 2 3 /etc/passwd", "1 2 3 ../x.JPG", "1 2 3 a b.JPG"])
+def test_damaged_list_is_named_with_its_line(root: Path, make_request: Callable[..., Request], row: str):
+    table = root / "Stanford_Online_Products" / "Ebay_test.txt"
+    table.write_text(f"image_id class_id super_class_id path\n{row}\n")
+    with pytest.raises(InputError, match=r"Ebay_test\.txt:2: expected image_id class_id .* path, found"):
+        sop.read(make_request("sop", root))
+
+
+@pytest.mark.parametrize("name", sop.LISTS)
+def test_missing_list_says_where_and_how(root: Path, make_request: Callable[..., Request], name: str):
+    (root / "Stanford_Online_Products" / name).unlink()
+    with pytest.raises(InputError, match=rf"sop: no {name} in .*Stanford_Online_Products; unpack .*\.zip"):
+        sop.fingerprint(make_request("sop", root))
+
+
+def test_missing_photograph_is_named(root: Path, make_request: Callable[..., Request]):
+    (root / "Stanford_Online_Products" / "mug_final" / "222_3.JPG").unlink()
+    with pytest.raises(InputError, match=r"222_3\.JPG: cannot be read \(No such file"):
+        sop.fingerprint(make_request("sop", root))
+
+
+def test_counts_are_those_of_the_published_split():
+    facts = Path(__file__).parents[3] / "shared" / "facts" / "coarse_maps.json"
+    if not facts.is_file():
+        pytest.skip("no table of published maps beside the checkout")
+    split = json.loads(facts.read_text())["sop_split2"]
+    assert split["train"]["min_max_images_per_fine"] == [sop.PHOTOGRAPHS - sop.TESTED] * 2
+    assert split["test"]["min_max_images_per_fine"] == [sop.TESTED] * 2
+    assert split["train"]["fine_to_product_id"] == split["test"]["fine_to_product_id"]
