@@ -296,6 +296,204 @@ def speed(  # noqa: PLR0913, every option is one of the command's
         console.print(plain_table(headings, rows))
 
 
+@app.command()
+def check(
+    targets: Annotated[list[str] | None, typer.Argument(metavar="[FILE|NAME]…", help="Hierarchies to check.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every shipped one, and those of --datasets-dir.")] = False,
+    data_root: Annotated[
+        Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where images may be, to compare class names with.")
+    ] = Path("data"),
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+) -> None:
+    """List every defect of hierarchy files with its line and remedy; nothing is downloaded or decoded.
+
+    Exit code 1 if there are errors; notes are only worth knowing. Where images are at hand, class names are compared
+    with theirs. Examples:
+
+      c2f check pets.yaml
+
+      c2f check cifar100-superclass --data-root ~/data
+
+      c2f check --all --datasets-dir my-hierarchies
+    """
+    from benchmark import check as checks
+    from benchmark.console import show_check
+
+    paths = checks.paths(targets or (), everything, datasets_dir)
+    if show_check(console, len(paths), checks.findings(paths, everything, data_root.expanduser(), datasets_dir)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    data_root: Annotated[Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where images may be.")] = Path("data"),
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+) -> None:
+    """Show this machine, which tasks can run here now, and for the others what is missing and how to get it.
+
+    Works offline and changes nothing. Files are verified by their MD5 where it is published; archives that are not
+    unpacked, and folders that lie one off, are found. Paste the output in a bug report. Example:
+
+      c2f doctor --data-root ~/data
+    """
+    from benchmark import doctor as examination
+    from benchmark.console import show_doctor
+
+    root = data_root.expanduser()
+    show_doctor(console, examination.machine(root), examination.examine(root, datasets_dir))
+
+
+init_task = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="rich",
+    help=(
+        "Write a hierarchy YAML of your own: from image folders, a table, or the BREEDS tree over ImageNet.\n\n"
+        "The file is checked before it is written, and what to type next is printed.\n\n"
+        "Examples:\n\n"
+        "  c2f init-task folder ~/data/pets\n\n"
+        "  c2f init-task folder ~/data/2021 --inaturalist order,family --name beetles\n\n"
+        "  c2f init-task csv classes.csv --source torchvision/CIFAR100 --image-size 32 --levels coarse,fine\n\n"
+        "  c2f init-task wordnet --level 5 --ancestor n00004258 --num-subclasses 4 --name my-living17 --download"
+    ),
+)
+app.add_typer(init_task, name="init-task")
+
+TaskFile = Annotated[Path | None, typer.Option("--out", help="The file to write; default hierarchies/NAME.yaml.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
+DataRoot = Annotated[Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where the images and the tree's files are.")]
+
+
+@init_task.callback(invoke_without_command=True)
+def init_task_root(context: typer.Context) -> None:
+    """Show what there is if no kind is given."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@init_task.command("folder")
+def init_task_folder(
+    folder: Annotated[Path, typer.Argument(help="Holds SUPER/…/FINE/IMAGE, or train/, val/ and test/ with that.")],
+    name: Annotated[str, typer.Option(help="Of the task; default the folder's, in small letters.")] = "",
+    levels: Annotated[str, typer.Option(help="Comma list, coarsest first; default superclass,class.")] = "",
+    inaturalist: Annotated[
+        str,
+        typer.Option(metavar="RANK,RANK", help="Folders are 00000_Kingdom_…_Genus_species; group by these two ranks."),
+    ] = "",
+    image_size: Annotated[int, typer.Option(min=4, max=4096, help="Edge to decode images to, pixels.")] = 64,
+    out: TaskFile = None,
+    force: Force = False,
+) -> None:
+    """From folders of images, two deep or more: the folders above a class are its superclasses.
+
+    With --inaturalist, from the names of folders one deep. Examples:
+
+      c2f init-task folder ~/data/pets --levels species,breed --image-size 96
+
+      c2f init-task folder ~/data/2021_train_mini --inaturalist order,family
+    """
+    from benchmark import authoring, drafts, options
+
+    folder = folder.expanduser().resolve()
+    chosen = tuple(options.names_of("--levels", levels))
+    header = drafts.Header(name or folder.name.lower(), f"imagefolder/{folder.name}", image_size, chosen)
+    if inaturalist:
+        draft = drafts.from_inaturalist(folder, header, options.names_of("--inaturalist", inaturalist))
+    else:
+        draft = drafts.from_folder(folder, header)
+    path = authoring.destination(draft.name, out)
+    tree = authoring.write(draft, path, force)
+    console.print(escape(authoring.report(tree, path, folder.parent)), soft_wrap=True)
+
+
+@init_task.command("csv")
+def init_task_csv(  # noqa: PLR0913, every option is one of the command's
+    files: Annotated[list[Path], typer.Argument(help="Tables of one line per class: FINE,COARSE,…")],
+    source: Annotated[str, typer.Option(help="Of the images, e.g. imagefolder/pets; see datasets/README.md.")],
+    image_size: Annotated[int, typer.Option(min=4, max=4096, help="Edge of the decoded images, pixels.")],
+    name: Annotated[str, typer.Option(help="Of the task; default the first file's, in small letters.")] = "",
+    levels: Annotated[
+        str, typer.Option(help="Comma list of columns, coarsest first; default all, of which the first is the finest.")
+    ] = "",
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first line is a class too; --levels names all columns.")
+    ] = False,
+    ignore_others: Annotated[
+        bool, typer.Option("--ignore-others", help="Leave out the source's classes that no line names.")
+    ] = False,
+    out: TaskFile = None,
+    force: Force = False,
+) -> None:
+    """From a table: a column of class names as the source has them, and columns of their superclasses.
+
+    Lines are checked: a class in two places is an error with file and line. Examples:
+
+      c2f init-task csv pets.csv --source imagefolder/pets --image-size 64
+
+      c2f init-task csv train.csv val.csv test.csv --no-header --levels superclass,class --name tiered --ignore-others
+      --source imagefolder/imagenet --image-size 84
+    """
+    from benchmark import authoring, drafts, options
+
+    chosen = tuple(options.names_of("--levels", levels))
+    header = drafts.Header(name or files[0].stem.lower(), source, image_size, chosen)
+    draft = drafts.from_csv([file.expanduser() for file in files], header, not no_header, ignore_others)
+    path = authoring.destination(draft.name, out)
+    tree = authoring.write(draft, path, force)
+    console.print(escape(authoring.report(tree, path)), soft_wrap=True)
+
+
+@init_task.command("wordnet")
+def init_task_wordnet(  # noqa: PLR0913, every option is one of the command's
+    name: Annotated[str, typer.Option(help="Of the task.")],
+    level: Annotated[int, typer.Option(min=0, max=100, help="Of the superclasses, steps below the root.")],
+    num_subclasses: Annotated[int, typer.Option(min=1, help="Classes of each; superclasses with fewer are left out.")],
+    ancestor: Annotated[str, typer.Option(help="Id that superclasses are below; default the root.")] = "",
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="rand|good|bad",
+            help="Pretrain on half of the classes, evaluate on the others: rand; good (relatives on both sides); "
+            "bad (relatives together). Default: all serve both.",
+        ),
+    ] = "",
+    unbalanced: Annotated[
+        bool, typer.Option("--unbalanced", help="Take all classes of each superclass, at least --num-subclasses.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the draws; published tasks have 2.")] = 2,
+    data_root: DataRoot = Path("data"),
+    tree: Annotated[Path | None, typer.Option(help="Folder of the tree's files, if not in the data root.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the tree's files into the data root.")] = False,
+    among: Annotated[
+        Path | None, typer.Option(help="Only classes with a folder of images here, where not all of ImageNet is.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Of the images; its classes are WordNet ids.")] = "imagefolder/imagenet",
+    image_size: Annotated[int, typer.Option(min=4, max=4096, help="Edge to decode images to, pixels.")] = 224,
+    out: TaskFile = None,
+    force: Force = False,
+) -> None:
+    """From the BREEDS tree over ImageNet, by the published procedure.
+
+    The published tasks: entity13 is level 3 with 20 subclasses; entity30 level 4 with 8; living17 level 5 below
+    n00004258 with 4; nonliving26 level 5 below n00021939 with 4. Examples:
+
+      c2f init-task wordnet --level 5 --ancestor n00004258 --num-subclasses 4 --name my-living17 --download
+
+      c2f init-task wordnet --level 3 --num-subclasses 20 --split bad --name my-entity13-bad
+
+      c2f init-task wordnet --level 4 --num-subclasses 2 --unbalanced --among ~/data/tiny --name tiny-groups
+      --source imagefolder/tiny --image-size 64
+    """
+    from benchmark import authoring, breeds, drafts
+
+    files = tree.expanduser() if tree else breeds.find(data_root.expanduser(), download)
+    wanted = breeds.Selection(level, num_subclasses, ancestor, breeds.split_of(split), not unbalanced, seed)
+    header = drafts.Header(name, source, image_size)
+    draft = drafts.from_wordnet(files, header, wanted, among.expanduser().resolve() if among else None)
+    path = authoring.destination(draft.name, out)
+    written = authoring.write(draft, path, force)
+    console.print(escape(authoring.report(written, path, data_root)), soft_wrap=True)
+
+
 def main() -> None:
     """The program: exit code 0, 1 if cells failed, 2 for bad input in one line, 130 after Ctrl-C."""
     debug = "--debug" in sys.argv[1:]

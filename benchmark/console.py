@@ -22,7 +22,9 @@ from benchmark.report import table
 from benchmark.schema import Cell
 
 if TYPE_CHECKING:
+    from benchmark.check import Finding as FileFinding
     from benchmark.conformance import Finding
+    from benchmark.doctor import Verdict
 
 LINE_SECONDS = 30.0  # a log gets no more lines about the running cell than that
 
@@ -167,6 +169,32 @@ def show_findings(console: Console, name: str, findings: "Iterable[Finding]") ->
     verdict = f"{broken} of its promises are broken" if broken else "keeps the contract"
     console.print(f"{name}: {verdict} ({held} checks hold).", style="bold", markup=False)
     return broken
+
+
+def show_doctor(console: Console, machine: Iterable[tuple[str, str]], verdicts: "Iterable[Verdict]") -> None:
+    """Print the machine, then the tasks that are ready, those that lack images, and those that are broken."""
+    for name, value in machine:
+        console.print(f"{name:<10}{value}", markup=False, soft_wrap=True)
+    found, ready, total = list(verdicts), 0, 0
+    for state, mark, style in (("ready", "✓", "green"), ("missing", "–", "yellow"), ("broken", "✗", "red")):
+        for verdict in (each for each in found if each.state == state):
+            console.print(f"{mark} {', '.join(verdict.tasks)}", style=style, markup=False, soft_wrap=True)
+            for line in verdict.lines:
+                console.print(f"    {line}", markup=False, soft_wrap=True)
+            ready, total = ready + len(verdict.tasks) * (state == "ready"), total + len(verdict.tasks)
+    console.print(f"{ready} of {total} tasks can run here now.", style="bold")
+
+
+def show_check(console: Console, files: int, findings: "Iterable[FileFinding]") -> int:
+    """Print every finding as it comes, and the sum; the number of errors."""
+    errors = notes = 0
+    for finding in findings:
+        note = finding.defect.note
+        errors, notes = errors + (not note), notes + note
+        console.print(str(finding), style="yellow" if note else "red", markup=False, soft_wrap=True)
+    counted = ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in ((errors, "error"), (notes, "note")))
+    console.print(f"{files} file{'s' * (files != 1)}: {counted}.", style="bold")
+    return errors
 
 
 def _drawn(lines: pd.DataFrame) -> RichTable:

@@ -21,7 +21,7 @@ def collect(cell: Cell, device: torch.device, split_digest: str) -> Provenance:
     import sklearn
     import timm
 
-    commit, dirty = _commit()
+    commit, dirty = commit_of_checkout()
     dtype = autocast_dtype(cell.recipe.precision, device)
     return Provenance(
         package_version=benchmark.__version__,
@@ -32,7 +32,7 @@ def collect(cell: Cell, device: torch.device, split_digest: str) -> Provenance:
         timm_version=timm.__version__,
         sklearn_version=sklearn.__version__,
         device=device.type,
-        device_name=_device_name(device),
+        device_name=device_name(device),
         num_threads=torch.get_num_threads(),
         precision="bf16" if dtype else "fp32",
         init="pretrained" if cell.backbone_args.get("pretrained") else "scratch",
@@ -49,7 +49,7 @@ def command() -> str:
 
 
 @lru_cache(maxsize=1)
-def _commit() -> tuple[str, bool]:
+def commit_of_checkout() -> tuple[str, bool]:
     """Commit of the checkout this package runs from, and whether files other than results differ from it."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
@@ -67,7 +67,8 @@ def _commit() -> tuple[str, bool]:
     return commit.strip(), bool(status.strip())
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """Name of the processor or GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     names: Mapping[str, str] = {}

@@ -66,13 +66,28 @@ def task(name: str, extra: Path | None = None) -> Task:
         raise InputError(f"task {base}: its counts are for {tree.coarse}:{tree.fine} alone; leave {levels!r} out")
     if found.pretraining.coarse_classes != found.evaluation.coarse_classes:
         raise InputError(f"task {base}: some {coarse} has all its classes on one side of `target`; take another level")
-    num_coarse, num_fine = len(found.coarse_classes), len(found.fine_classes)
-    if num_coarse < 2 or (num_fine <= num_coarse and found.kind == "coarse-to-fine"):
-        raise InputError(
-            f"{path}: {coarse!r} has {num_coarse} classes and {fine!r} {num_fine}; coarse-to-fine transfer needs "
-            "two coarse classes, and one of them with two fine classes or more"
+    return _checked(found, path)
+
+
+def task_of(tree: Hierarchy, path: Path) -> Task:
+    """The task on a hierarchy's own two levels.
+
+    Raises:
+        InputError: if there is nothing between the levels that could collapse; names the file at `path`.
+    """
+    return _checked(Task(tree.name, _kind(tree, tree.coarse, tree.fine), tree, tree.coarse, tree.fine), path)
+
+
+def _checked(task: Task, path: Path) -> Task:
+    num_coarse, num_fine = len(task.coarse_classes), len(task.fine_classes)
+    if num_coarse < 2 or (num_fine <= num_coarse and task.kind == "coarse-to-fine"):
+        raise documents.DocumentError(
+            path,
+            0,
+            f"{task.coarse_level!r} has {num_coarse} classes and {task.fine_level!r} {num_fine}; coarse-to-fine "
+            "transfer needs two coarse classes, and one of them with two fine classes or more",
         )
-    return found
+    return task
 
 
 def _kind(tree: Hierarchy, coarse: str, fine: str) -> Kind:

@@ -1,6 +1,7 @@
 """The program as a user meets it: runs, lists, refusals in one line with exit code 2, kills and continuations."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import HIERARCHIES
+from PIL import Image
 
 import benchmark
 from benchmark import cli, schema
@@ -309,3 +311,91 @@ def test_table_shows_the_columns_asked_for(c2f):
     assert "| method   | seeds   | coarse validation %   | nc1_fine   |" in out
     assert "fine linear" in c2f("table", "results/custom")[1]
     refused(c2f("table", "results/custom", "--columns", "nc1_fin"), "did you mean 'nc1_fine'")
+
+
+def test_check_lists_errors_and_says_so_by_its_exit_code(c2f, tmp_path):
+    (tmp_path / "pets.yaml").write_text("name: pets\nversion: 0\n")
+    code, out, _ = c2f("check", "pets.yaml")
+    assert code == 1
+    assert out.splitlines()[-1] == "1 file: 6 errors, 0 notes."
+    assert "pets.yaml:2: error: version: Input should be greater than or equal to 1, got 0" in out.splitlines()
+    assert c2f("check", "digits-halves")[:2] == (0, "1 file: 0 errors, 0 notes.\n")
+    assert c2f("check", "--all", "--datasets-dir", HIERARCHIES)[0] == 0
+    refused(c2f("check", "cats.yaml"), "cats.yaml: no such file")
+    refused(c2f("check"), "c2f check pets.yaml")
+
+
+def test_doctor_shows_the_machine_the_ready_and_the_missing(c2f, tmp_path):
+    code, out, _ = c2f("doctor", "--data-root", tmp_path, "--datasets-dir", HIERARCHIES)
+    lines = out.splitlines()
+    assert code == 0 and lines[0].startswith(f"c2f       {benchmark.__version__}")
+    assert "✓ digits-halves" in lines and "✓ toy" in lines
+    assert any(line.startswith("    → c2f run --tasks cifar10-vehicles-animals ") for line in lines)
+    assert re.fullmatch(r"\d+ of \d+ tasks can run here now\.", lines[-1])
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Two species of two breeds, six images each, of the breed's colour."""
+    for place, colour in [("cat/siam", "red"), ("cat/747", "green"), ("dog/no", "blue"), ("dog/pug", "white")]:
+        folder = tmp_path / "images" / "Pets" / "train" / place
+        folder.mkdir(parents=True)
+        for i in range(6):
+            Image.new("RGB", (20 + i, 16), colour).save(folder / f"{i}.png")
+    return tmp_path / "images" / "Pets"
+
+
+def test_init_task_folder_makes_a_task_that_shows_and_runs(c2f, pets):
+    code, out, _ = c2f("init-task", "folder", pets, "--levels", "species,breed", "--image-size", 16)
+    assert code == 0
+    assert "hierarchies/pets.yaml written: 2 species > 4 breed." in out
+    see, go = (line.split() for line in out.splitlines() if line.startswith("  c2f "))
+    assert see == ["c2f", "show", "task", "pets", "--datasets-dir", "hierarchies"]
+    assert "cat: cat/747, cat/siam" in c2f(*see[1:])[1]
+    assert go[:6] == ["c2f", "run", "--tasks", "pets", "--datasets-dir", "hierarchies"]
+    assert go[6:8] == ["--data-root", str(pets.parent)]
+    few = ["--methods", "baseline", "--backbones", "test_resnet", "--seeds", 0]
+    for change in ("epochs=1", "warmup_epochs=0", "batch_size=4"):
+        few += ["--set", f"recipe.{change}"]
+    code, out, err = c2f(*go[1:], *few)
+    assert code == 0, out + err
+    row = pd.read_csv("results/custom/results.csv").iloc[0]
+    assert row[["task", "coarse_level", "fine_level", "status"]].tolist() == ["pets", "species", "breed", "ok"]
+    assert 0 <= row["fine_linear_acc"] <= 1
+
+
+def test_init_task_writes_where_asked_and_replaces_on_request_only(c2f, tmp_path):
+    table = tmp_path / "Pets.csv"
+    table.write_text("breed,kind\nsiam,cat\nmanx,cat\npug,dog\n")
+    arguments = ["init-task", "csv", table, "--source", "imagefolder/pets", "--image-size", 16]
+    assert "written: 2 kind > 3 breed" in c2f(*arguments, "--out", tmp_path / "pets.yaml")[1]
+    refused(c2f(*arguments, "--out", tmp_path / "pets.yaml"), "pets.yaml exists; --force replaces it")
+    assert c2f(*arguments, "--out", tmp_path / "pets.yaml", "--force")[0] == 0
+    refused(c2f(*arguments, "--out", tmp_path / "cats.yaml"), "the file of task 'pets' is called pets.yaml")
+    refused(c2f(*arguments, "--name", "My Pets"), "name 'My Pets' must match", "--name")
+    refused(c2f(*arguments, "--levels", "kind,bred"), f"{table}:1: no column 'bred'")
+    refused(c2f(*arguments, "--levels", "kind,,breed"), "--levels 'kind,,breed'")
+
+
+def test_init_task_wordnet_takes_a_tree_of_ones_own(c2f, tmp_path):
+    (tmp_path / "class_hierarchy.txt").write_text("root c\nroot d\nc c1\nc c2\nd d1\nd d2\n")
+    (tmp_path / "node_names.txt").write_text("".join(f"{n}\tthe {n}\n" for n in "root c d c1 c2 d1 d2".split()))
+    (tmp_path / "dataset_class_info.json").write_text('[[0,"c1","x"],[1,"c2","x"],[2,"d1","x"],[3,"d2","x"]]')
+    arguments = ["init-task", "wordnet", "--name", "mine", "--level", 1, "--num-subclasses", 2]
+    code, out, _ = c2f(*arguments, "--split", "bad", "--tree", tmp_path)
+    assert code == 0 and "hierarchies/mine.yaml written: 2 superclass > 4 class." in out
+    assert "kind: subpopulation-shift" in c2f("show", "task", "mine", "--datasets-dir", "hierarchies")[1]
+    refused(c2f(*arguments, "--split", "worst", "--tree", tmp_path), "unknown split 'worst'")
+    refused(c2f(*arguments, "--ancestor", "cc", "--tree", tmp_path), "unknown ancestor 'cc'; did you mean 'c'?")
+    refused(c2f(*arguments), "no dataset_class_info.json in data/imagenet_class_hierarchy/modified", "--download")
+
+
+def test_init_task_teaches(c2f, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for arguments in ([], ["--help"]):
+        code, out, _ = c2f("init-task", *arguments)
+        assert code == 0
+        for word in ("folder", "csv", "wordnet", "Examples", "--inaturalist order,family"):
+            assert word in out
+    assert "--split" in c2f("init-task", "wordnet", "--help")[1]
+    refused(c2f("init-task", "fold"), "fold")

@@ -62,6 +62,11 @@ def load(fingerprint: str, read: Callable[[], Raw[Images]], watcher: Watcher | N
     return found
 
 
+def find(fingerprint: str) -> tuple[Raw[Pixels], str] | None:
+    """What `load` gives if the cache has it whole; nothing is decoded."""
+    return _open(folder() / "decoded" / fingerprint[:32])
+
+
 def _open(entry: Path) -> tuple[Raw[Pixels], str] | None:
     try:
         meta = json.loads((entry / "meta.json").read_text())

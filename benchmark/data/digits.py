@@ -5,7 +5,7 @@ from importlib import resources
 
 import numpy as np
 
-from benchmark.data.source import Images, Part, Raw, Request
+from benchmark.data.source import Availability, Images, Part, Raw, Request
 
 
 def fingerprint(request: Request) -> str:
@@ -22,3 +22,13 @@ def read(request: Request) -> Raw[Images]:
     grey = np.round(digits.images * (255 / 16)).astype(np.uint8)[:, None]  # (N, 1, 8, 8)
     part = Part(grey, digits.target.astype(np.int64))
     return Raw(tuple(str(name) for name in digits.target_names), {"train": part})
+
+
+def availability(request: Request) -> Availability:
+    """Always: they come with scikit-learn."""
+    return Availability(True, note="inside scikit-learn")
+
+
+def classes(request: Request) -> tuple[str, ...]:
+    """The ten digits."""
+    return tuple("0123456789")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data.source import Images, Part, Pixels, Raw, Request
+from benchmark.data.source import Availability, Images, Part, Pixels, Raw, Request
 from benchmark.errors import InputError
 
 FOLDERS = ("imagenet32", "Imagenet32_train", "Imagenet32_val")
@@ -70,6 +70,24 @@ def read(request: Request) -> Raw[Images]:
     return Raw(_classes(), parts)
 
 
+def availability(request: Request) -> Availability:
+    """Whether all batches are there; nothing is published to verify the unpacked files by."""
+    for name in (name for names in FILES.values() for name in names):
+        if _find(request, name) is None:
+            how = (
+                f"get the 32 x 32 batches from {URL} (an account is needed), unpack them in {request.root / FOLDERS[0]}"
+            )
+            return Availability(False, f"no {name} in {', '.join(FOLDERS)} below {request.root}", (how,))
+    return Availability(True, note=f"in {request.root}")
+
+
+def classes(request: Request) -> tuple[str, ...]:
+    """WordNet ids in the order of the labels, if the batches are here."""
+    for names in FILES.values():
+        _paths(request, names)
+    return _classes()
+
+
 def _classes() -> tuple[str, ...]:
     """WordNet ids in the order of the labels."""
     return tuple(resources.files("benchmark.data").joinpath("imagenet32_classes.txt").read_text().split())
@@ -78,8 +96,7 @@ def _classes() -> tuple[str, ...]:
 def _paths(request: Request, names: Sequence[str]) -> list[Path]:
     found = []
     for name in names:
-        places = [request.root / folder / name for folder in FOLDERS]
-        path = next((place for place in places if place.is_file()), None)
+        path = _find(request, name)
         if path is None:
             raise InputError(
                 f"imagenet32: no {name} in {', '.join(FOLDERS)} below {request.root}; get the 32 x 32 batches from "
@@ -88,6 +105,11 @@ def _paths(request: Request, names: Sequence[str]) -> list[Path]:
             )
         found.append(path)
     return found
+
+
+def _find(request: Request, name: str) -> Path | None:
+    places = (request.root / folder / name for folder in FOLDERS)
+    return next((place for place in places if place.is_file()), None)
 
 
 def _batch(path: Path) -> tuple[Pixels, NDArray[np.int64]]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -79,10 +79,8 @@ def cover(task: Task, decoded: Decoded, allow_missing: bool = False) -> Task:
     Raises:
         InputError: naming classes without images, classes nobody claims, or a task of which too little is left.
     """
-    tree, found = task.hierarchy, set(decoded.raw.classes)
-    ignored = found if tree.ignore == "others" else set(tree.ignore)
-    missing = tuple(sorted(set(tree.leaves) - found))
-    extra = sorted(found - set(tree.leaves) - ignored)
+    tree = task.hierarchy
+    missing, extra = unmatched(tree, decoded.raw.classes)
     if extra or (missing and not allow_missing):
         problems = [f"{len(missing)} classes without images: {_some(missing)}"] if missing else []
         problems += [f"{len(extra)} classes nobody claims: {_some(extra)}"] if extra else []
@@ -90,6 +88,13 @@ def cover(task: Task, decoded: Decoded, allow_missing: bool = False) -> Task:
         remedy += "; --allow-missing goes on without the former" if missing else ""
         raise InputError(f"{tree.name}: {tree.source} has {'; '.join(problems)}. Remedy: {remedy}")
     return _without(task, missing) if missing else task
+
+
+def unmatched(tree: Hierarchy, classes: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Classes of a hierarchy that a source lacks, and those of the source that nobody claims; both sorted."""
+    ignored = set(classes) if tree.ignore == "others" else set(tree.ignore)
+    missing = sorted(set(tree.leaves) - set(classes))
+    return tuple(missing), tuple(sorted(set(classes) - set(tree.leaves) - ignored))
 
 
 def _without(task: Task, missing: tuple[str, ...]) -> Task:

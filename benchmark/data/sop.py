@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmark.data import files
-from benchmark.data.source import Images, Raw, Request
+from benchmark.data.source import Availability, Images, Raw, Request
 from benchmark.errors import InputError
 
 FOLDER = "Stanford_Online_Products"
@@ -34,14 +34,31 @@ def read(request: Request) -> Raw[Images]:
     return files.raw(_parts(request), request.hierarchy.image_size)
 
 
+def availability(request: Request) -> Availability:
+    """Whether both lists are there; nothing is published to verify the images by."""
+    folder = request.root / FOLDER
+    if missing := _missing(request):
+        return Availability(False, f"no {missing} in {folder}", (f"unpack {FOLDER}.zip ({URL}) in {request.root}",))
+    return Availability(True, note=f"in {folder}")
+
+
+def classes(request: Request) -> tuple[str, ...]:
+    """Numbers of the products with 12 photographs."""
+    return read(request).classes
+
+
+def _missing(request: Request) -> str:
+    """The first list that is not there."""
+    return next((name for name in LISTS if not (request.root / FOLDER / name).is_file()), "")
+
+
 def _folder(request: Request) -> Path:
     folder = request.root / FOLDER
-    for name in LISTS:
-        if not (folder / name).is_file():
-            raise InputError(
-                f"sop: no {name} in {folder}; unpack {FOLDER}.zip ({URL}) in {request.root}, or name another root "
-                "with --data-root or C2F_DATA_ROOT"
-            )
+    if missing := _missing(request):
+        raise InputError(
+            f"sop: no {missing} in {folder}; unpack {FOLDER}.zip ({URL}) in {request.root}, or name another root "
+            "with --data-root or C2F_DATA_ROOT"
+        )
     return folder
 
 

@@ -1,9 +1,10 @@
 """What a source of images is: a family of functions from a hierarchy to the parts it holds."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,3 +88,50 @@ class Watcher(Protocol):
 
     def step(self, images: int) -> None:
         """So many more are done."""
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether the images of a source can be read here and now.
+
+    Attributes:
+        ready: every file is there and whole.
+        missing: one line, what is not there or damaged; empty if ready.
+        how: what to do about it, an item for each command or address.
+        size: of the download and on disk, as published; empty where nobody says.
+        note: one line worth knowing, e.g. how the files were verified.
+    """
+
+    ready: bool
+    missing: str = ""
+    how: tuple[str, ...] = ()
+    size: str = ""
+    note: str = ""
+
+
+@runtime_checkable
+class Informed(Source, Protocol):
+    """A family that knows more about its sources than whether it can decode them.
+
+    Both functions work offline, write nothing and decode no images.
+    """
+
+    def availability(self, request: Request) -> Availability:
+        """Whether the images are there, verified where there is anything to verify them by.
+
+        Raises:
+            InputError: if there is no such source.
+        """
+
+    def classes(self, request: Request) -> tuple[str, ...]:
+        """The classes that `read` would give.
+
+        Raises:
+            InputError: if the images are missing.
+        """
+
+
+def download_command(request: Request) -> str:
+    """The command that fetches the images of a task and does no more."""
+    words = f"--tasks {request.hierarchy.name} --methods baseline --recipe quickstart --limit 0"
+    return f"c2f run {words} --download --data-root {shlex.quote(str(request.root))}"

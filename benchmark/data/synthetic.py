@@ -9,7 +9,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data.source import Images, Part, Raw, Request
+from benchmark.data.source import Availability, Images, Part, Raw, Request
 from benchmark.errors import InputError
 
 NOISE = 0.25
@@ -31,6 +31,16 @@ def read(request: Request) -> Raw[Images]:
         labels = np.repeat(np.arange(len(hierarchy.paths)), _per_class(request)).astype(np.int64)
         parts[name] = Part(images, labels)
     return Raw(hierarchy.leaves, parts)
+
+
+def availability(request: Request) -> Availability:
+    """Always: they are drawn on the spot."""
+    return Availability(True, note=f"{_per_class(request)} images drawn per class and part")
+
+
+def classes(request: Request) -> tuple[str, ...]:
+    """Those of the hierarchy, whatever they are."""
+    return request.hierarchy.leaves
 
 
 def _per_class(request: Request) -> int:

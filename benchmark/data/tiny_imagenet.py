@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmark.data import files
-from benchmark.data.source import Images, Raw, Request
+from benchmark.data.source import Availability, Images, Raw, Request
 from benchmark.errors import InputError
 
 FOLDER = "tiny-imagenet-200"
@@ -26,15 +26,31 @@ def read(request: Request) -> Raw[Images]:
     return files.raw(_parts(request), request.hierarchy.image_size)
 
 
+def availability(request: Request) -> Availability:
+    """Whether both parts are there; nothing is published to verify them by."""
+    if missing := _missing(request):
+        return Availability(False, f"no folder {missing}", (f"unpack {URL} in {request.root}",))
+    return Availability(True, note=f"in {request.root / FOLDER}")
+
+
+def classes(request: Request) -> tuple[str, ...]:
+    """WordNet ids that have images."""
+    return read(request).classes
+
+
+def _missing(request: Request) -> Path | None:
+    """The first part that is not there."""
+    parts = (request.root / FOLDER / part for part in ("train", "val"))
+    return next((part for part in parts if not part.is_dir()), None)
+
+
 def _folder(request: Request) -> Path:
-    folder = request.root / FOLDER
-    for part in ("train", "val"):
-        if not (folder / part).is_dir():
-            raise InputError(
-                f"tiny-imagenet: no folder {folder / part}; unpack {URL} in {request.root}, or name another root with "
-                "--data-root or C2F_DATA_ROOT"
-            )
-    return folder
+    if missing := _missing(request):
+        raise InputError(
+            f"tiny-imagenet: no folder {missing}; unpack {URL} in {request.root}, or name another root with "
+            "--data-root or C2F_DATA_ROOT"
+        )
+    return request.root / FOLDER
 
 
 def _parts(request: Request) -> dict[str, files.Labelled]:

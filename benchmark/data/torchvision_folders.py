@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from benchmark.data import files
-from benchmark.data.source import Images, Raw, Request
+from benchmark.data.source import Availability, Images, Raw, Request, download_command
 from benchmark.errors import InputError
 
 
@@ -88,6 +88,20 @@ def read(request: Request) -> Raw[Images]:
     return files.raw(parts, request.hierarchy.image_size, classes)
 
 
+def availability(request: Request) -> Availability:
+    """Whether all that torchvision reads is there; nothing is published to verify the unpacked files by."""
+    found, missing = SETS[request.name], _missing(request)
+    if not missing:
+        return Availability(True, note=f"in {request.root / found.folder}")
+    how = (found.where,) if found.where else (download_command(request),)
+    return Availability(False, f"no {missing} in {request.root / found.folder}", (*how, f"so that {_layout(request)}"))
+
+
+def classes(request: Request) -> tuple[str, ...]:
+    """Names in torchvision's order."""
+    return _parts(request)[1]
+
+
 def download(request: Request, dataset: Callable[..., object]) -> None:
     """Let torchvision fetch a set into the root.
 
@@ -115,7 +129,7 @@ def _parts(request: Request) -> tuple[dict[str, files.Labelled], tuple[str, ...]
     if missing := _missing(request):
         remedy = found.where or "let --download fetch it, or unpack it"
         raise InputError(
-            f"{request.name}: no {missing} in {folder}; {remedy} so that {folder} holds {', '.join(found.needed)}, "
+            f"{request.name}: no {missing} in {folder}; {remedy} so that {_layout(request)}, "
             "or name another root with --data-root or C2F_DATA_ROOT"
         )
     parts: dict[str, files.Labelled] = {}
@@ -127,6 +141,11 @@ def _parts(request: Request) -> tuple[dict[str, files.Labelled], tuple[str, ...]
     except Exception as error:  # torchvision reads damaged lists without checks of its own
         raise InputError(f"{request.name}: cannot be read from {folder} ({error}); unpack it again") from error
     return parts, classes
+
+
+def _layout(request: Request) -> str:
+    found = SETS[request.name]
+    return f"{request.root / found.folder} holds {', '.join(found.needed)}"
 
 
 def _missing(request: Request) -> str:

@@ -5,13 +5,15 @@ Sets whose images lie in files of their own are in `torchvision_folders`.
 
 import hashlib
 import json
+import pickle
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmark.data import torchvision_folders
-from benchmark.data.source import Images, Part, Pixels, Raw, Request
+from benchmark.data import nearby, torchvision_folders
+from benchmark.data.source import Availability, Images, Part, Pixels, Raw, Request, download_command
 from benchmark.errors import InputError
 
 # Published MD5s, as torchvision checks them: of CIFAR's files, of the packed files of the others. They are spelled out
@@ -64,6 +66,16 @@ IDX_MD5 = {
     }
 }
 
+# To download and unpacked: https://www.cs.toronto.edu/~kriz/cifar.html (in MiB there), the sizes in bytes of the four
+# files at http://yann.lecun.com/exdb/mnist/, the table of https://github.com/zalandoresearch/fashion-mnist; unpacked
+# sizes follow from the formats.
+SIZES = {
+    "CIFAR10": "170 MB to download, 186 MB unpacked",
+    "CIFAR100": "169 MB to download, 186 MB unpacked",
+    "MNIST": "12 MB to download, 55 MB unpacked",
+    "FashionMNIST": "31 MB to download, 55 MB unpacked",
+}
+
 
 def fingerprint(request: Request) -> str:
     """SHA-256 of the published MD5s: it needs no file, so a decoded cache stands without the originals."""
@@ -99,6 +111,62 @@ def read(request: Request) -> Raw[Images]:
     return Raw(classes, {"train": _part(train), "test": _part(test)})
 
 
+def availability(request: Request) -> Availability:
+    """Whether torchvision's files are there and have the MD5s that are published."""
+    if request.name in torchvision_folders.SETS:
+        return torchvision_folders.availability(request)
+    folder, files = _folder(request), _files(request)
+    size = SIZES.get(request.name, "")
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        how = (*_elsewhere(request), download_command(request), *_by_hand(request))
+        return Availability(False, f"no {missing[0]} in {folder}", how, size)
+    damaged = [name for name, md5 in files.items() if md5 and _md5_as_of(folder / name) != md5]
+    if damaged:
+        how = (f"rm {nearby.quote(folder / damaged[0])}", download_command(request))
+        return Availability(False, f"{folder / damaged[0]} is damaged: its MD5 is not {files[damaged[0]]}", how, size)
+    verified = all(files.values())
+    return Availability(True, note="MD5 of every file is right" if verified else "no MD5 is published of the files")
+
+
+def classes(request: Request) -> tuple[str, ...]:
+    """Names as the data set spells them; CIFAR's are in a pickle, which is opened if its MD5 is right."""
+    if request.name in torchvision_folders.SETS:
+        return torchvision_folders.classes(request)
+    dataset = _dataset(request)
+    if request.name == "MNIST":
+        return _mnist_names(dataset.classes)
+    if request.name not in CIFAR:
+        return tuple(dataset.classes)
+    meta = _folder(request) / dataset.meta["filename"]
+    if not meta.is_file() or _md5(meta) != dataset.meta["md5"]:
+        raise InputError(f"{meta}: missing or damaged, MD5 is not {dataset.meta['md5']}; fetch it again")
+    return tuple(pickle.loads(meta.read_bytes())[dataset.meta["key"]])
+
+
+def _elsewhere(request: Request) -> tuple[str, ...]:
+    """What to do about the files or their archive, if they lie around in another folder."""
+    wanted, files = _folder(request), _files(request)
+    archives = [_dataset(request).filename] if request.name in CIFAR else [name + ".gz" for name in files]
+    for folder in nearby.folders(request.root):
+        named = request.name in CIFAR or request.name in folder.parts
+        if all((folder / name).is_file() for name in files):
+            if all(_md5_as_of(folder / name) == md5 if md5 else named for name, md5 in files.items()):
+                return (nearby.remedy(request.root, wanted, folder, files),)
+        elif named and all((folder / name).is_file() for name in archives):
+            if request.name in CIFAR:
+                return (f"tar -xzf {nearby.quote(folder / archives[0])} -C {nearby.quote(request.root)}",)
+            return (f"gunzip --keep {' '.join(nearby.quote(folder / name) for name in archives)}",)
+    return ()
+
+
+def _by_hand(request: Request) -> tuple[str, ...]:
+    dataset = _dataset(request)
+    if request.name in CIFAR:
+        return (f"or by hand: unpack {dataset.url} in {request.root}",)
+    return (f"or by hand: unpack the four files of {dataset.mirrors[0]} in {_folder(request)}",)
+
+
 def _dataset(request: Request) -> Any:
     from torchvision import datasets
 
@@ -131,6 +199,17 @@ def _files(request: Request) -> dict[str, str]:
 def _md5(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _md5_as_of(path: Path) -> str:
+    """As `_md5`, but a file that looks unchanged is not read again; good for reports, not before a pickle is opened."""
+    stat = path.stat()
+    return _remembered_md5(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _remembered_md5(path: Path, size: int, changed: int) -> str:
+    return _md5(path)
 
 
 def _mnist_names(classes: list[str]) -> tuple[str, ...]:

@@ -192,3 +192,30 @@ def test_fingerprint_follows_the_files(tmp_path: Path, make_request: Callable[..
     seen.append(imagefolder.fingerprint(request))
     assert len(set(seen)) == 5
     assert imagefolder.fingerprint(request) == seen[-1]
+
+
+def test_a_nested_folder_is_a_class_by_its_path(tmp_path: Path, make_request: Callable[..., Request]):
+    for part, name, label in [("train", "x/a", "a"), ("train", "y/a", "b"), ("train", "c", "c"), ("val", "y/a", "b")]:
+        paint(tmp_path / "pets" / part / name / "0.png", COLOURS[label])
+    request = make_request("imagefolder/pets", tmp_path)
+    raw = imagefolder.read(request)
+    assert raw.classes == ("c", "x/a", "y/a")
+    assert imagefolder.class_folders(tmp_path / "pets") == {"train": ["c", "x/a", "y/a"], "val": ["y/a"]}
+    for part in raw.parts.values():
+        for image, label in zip(part.images, part.labels, strict=True):
+            assert tuple(image[:, 0, 0].tolist()) == COLOURS[{"c": "c", "x/a": "a", "y/a": "b"}[raw.classes[label]]]
+    before = imagefolder.fingerprint(request)
+    (tmp_path / "pets" / "train" / "x").rename(tmp_path / "pets" / "train" / "z")
+    assert imagefolder.fingerprint(request) != before
+
+
+def test_a_folder_without_parts_is_all_train(tmp_path: Path, make_request: Callable[..., Request]):
+    paint(tmp_path / "pets" / "a" / "0.png", COLOURS["a"])
+    (tmp_path / "elsewhere").mkdir()
+    paint(tmp_path / "elsewhere" / "0.png", COLOURS["b"])
+    (tmp_path / "pets" / "b").symlink_to(tmp_path / "elsewhere")
+    raw = imagefolder.read(make_request("imagefolder/pets", tmp_path))
+    assert raw.classes == ("a", "b") and list(raw.parts) == ["train"]
+    (tmp_path / "pets" / "val").mkdir()
+    with pytest.raises(InputError, match=f"no folder {tmp_path}/pets/train"):
+        imagefolder.read(make_request("imagefolder/pets", tmp_path))
