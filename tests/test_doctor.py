@@ -31,10 +31,11 @@ CIFAR = "cifar-100-python"
 
 
 @pytest.fixture
-def tmp_path(tmp_path: Path) -> Path:
-    """A folder whose neighbours are not the folders of other tests: doctor looks into those too."""
+def tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose neighbours are not those of other tests, and a cache without what they decoded: doctor looks."""
     folder = tmp_path / "alone" / "here"
     folder.mkdir(parents=True)
+    monkeypatch.setenv("C2F_CACHE", str(tmp_path / "cache"))
     return folder
 
 
@@ -265,7 +266,8 @@ def test_every_layout_is_found_one_folder_off(tmp_path: Path, pets: Hierarchy, s
 
 def test_another_imagenet_is_not_taken_for_the_tiny_one(tmp_path: Path, pets: Hierarchy):
     laid_out("tiny-imagenet", tmp_path / "store")
-    (tmp_path / "store" / "tiny-imagenet-200" / "train" / "n99999999").mkdir()
+    (tmp_path / "store" / "tiny-imagenet-200").rename(tmp_path / "store" / "imagenet-201")
+    (tmp_path / "store" / "imagenet-201" / "train" / "n99999999").mkdir()
     found = at_hand.availability(dataclasses.replace(pets, source="tiny-imagenet"), tmp_path / "store")
     assert (found.ready, found.size) == (False, "248 MB to download")
     assert found.how == (f"unpack http://cs231n.stanford.edu/tiny-imagenet-200.zip in {tmp_path}/store",)

@@ -11,7 +11,7 @@ Where the hierarchy says `ignore: others`, only the folders of its classes are l
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from benchmark.data import files, nearby
@@ -69,8 +69,8 @@ def classes(request: Request) -> tuple[str, ...]:
 
 
 def class_folders(folder: Path) -> dict[str, list[str]]:
-    """The sorted classes that have images, of each part of a folder."""
-    return {part: sorted({name for _, name in _files(place)}) for part, place in _parts(folder).items()}
+    """The sorted classes that have images, of each part of a folder by its name on disk."""
+    return {place.name: sorted({name for _, name in _files(place)}) for place in _parts(folder).values()}
 
 
 def _elsewhere(request: Request) -> tuple[str, ...]:
@@ -81,7 +81,11 @@ def _elsewhere(request: Request) -> tuple[str, ...]:
         if 2 * len(there) < len(leaves) or not files.listed(folder / there[0]):
             continue
         if folder.name == "train":
-            return (nearby.remedy(request.root, wanted, folder.parent, _parts(folder.parent)),)
+            return (
+                nearby.remedy(
+                    request.root, wanted, folder.parent, [path.name for path in _parts(folder.parent).values()]
+                ),
+            )
         return (nearby.remedy(request.root, wanted, folder, there),)
     return ()
 
@@ -107,20 +111,29 @@ def _folder(request: Request) -> Path:
 
 
 def _parts(folder: Path) -> dict[str, Path]:
-    return {part: folder / part for part in PARTS if (folder / part).is_dir()} or {"train": folder}
+    found = {part: folder / part for part in PARTS if (folder / part).is_dir()} or {"train": folder}
+    if "val" in found and "test" not in found:
+        found["test"] = found.pop("val")
+    return found
+
+
+def _with_ancestors(names: Iterable[str]) -> frozenset[str]:
+    """Paths of class folders, and of the folders they are in."""
+    pieces = [name.split("/") for name in names]
+    return frozenset("/".join(path[: depth + 1]) for path in pieces for depth in range(len(path)))
 
 
 def _labelled(request: Request) -> dict[str, files.Labelled]:
-    parts, tree = _parts(_folder(request)), request.hierarchy
-    wanted = frozenset(tree.leaves) if tree.ignore == "others" else None
-    role = {"val": "test"} if "test" not in parts else {}
-    return {role.get(part, part): list(_files(place, wanted)) for part, place in parts.items()}
+    tree = request.hierarchy
+    wanted = _with_ancestors(tree.leaves) if tree.ignore == "others" else None
+    return {part: list(_files(place, wanted)) for part, place in _parts(_folder(request)).items()}
 
 
-def _files(part: Path, wanted: frozenset[str] | None = None) -> Iterator[tuple[Path, str]]:
-    """Images with their class, the path of their folder below the part's."""
+def _files(part: Path, wanted: Collection[str] | None = None) -> Iterator[tuple[Path, str]]:
+    """Images with their class, the path of their folder below the part's; `wanted` are the only folders to enter."""
     for at, below, names in os.walk(part, followlinks=True):
-        below.sort()
         name = Path(at).relative_to(part).as_posix()
-        if name != "." and (wanted is None or name in wanted):
+        above = "" if name == "." else f"{name}/"
+        below[:] = sorted(child for child in below if wanted is None or above + child in wanted)
+        if above:
             yield from ((Path(at, file), name) for file in sorted(names) if file.lower().endswith(files.EXTENSIONS))

@@ -82,12 +82,15 @@ def availability(request: Request) -> Availability:
         wanted = request.root / FOLDERS[0]
         lie = nearby.find(request.root, wanted, [name for name in missing if name != "val_data"] or missing)
         how = (f"register at {URL}", f"unpack Imagenet32_train.zip and Imagenet32_val.zip in {request.root}")
-        return Availability(False, f"no {missing[0]} in {wanted}", (*lie, *how), SIZE)
+        place = f"{', '.join(FOLDERS)} below {request.root}"
+        return Availability(False, f"no {missing[0]} in {place}", (*lie, *how), SIZE)
     return Availability(True, note="no MD5 is published of the batches")
 
 
 def classes(request: Request) -> tuple[str, ...]:
-    """WordNet ids in the order of the labels, files or not."""
+    """WordNet ids in the order of the labels, if the batches are here."""
+    for names in FILES.values():
+        _paths(request, names)
     return _classes()
 
 

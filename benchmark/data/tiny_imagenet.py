@@ -16,6 +16,7 @@ FOLDER = "tiny-imagenet-200"
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 SIZE = "248 MB to download"  # 248,100,043 bytes, as its server says
 CLASSES = 200
+PARTS = ("train", "val")
 
 
 def fingerprint(request: Request) -> str:
@@ -29,13 +30,13 @@ def read(request: Request) -> Raw[Images]:
 
 
 def availability(request: Request) -> Availability:
-    """Whether there are a training and a validation part of 200 classes."""
+    """Whether both parts are there."""
     folder = request.root / FOLDER
-    if _complete(folder):
+    missing = [folder / part for part in PARTS if not (folder / part).is_dir()]
+    if not missing:
         return Availability(True, note=f"in {folder}; no MD5 is published of its files")
-    lie = nearby.find(request.root, folder, ("train", "val"), (f"{FOLDER}.zip",), _complete)
-    missing = f"{folder} has no train of {CLASSES} classes, or no val"
-    return Availability(False, missing, (*lie, f"unpack {URL} in {request.root}"), SIZE)
+    lie = nearby.find(request.root, folder, PARTS, (f"{FOLDER}.zip",), _is_tiny)
+    return Availability(False, f"no folder {missing[0]}", (*lie, f"unpack {URL} in {request.root}"), SIZE)
 
 
 def classes(request: Request) -> tuple[str, ...]:
@@ -43,15 +44,14 @@ def classes(request: Request) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in (_folder(request) / "train").iterdir() if path.is_dir()))
 
 
-def _complete(folder: Path) -> bool:
-    """Whether it is Tiny ImageNet and not another ImageNet, which has the same parts and some of its classes."""
-    parts = folder / "train", folder / "val"
-    return all(part.is_dir() for part in parts) and sum(path.is_dir() for path in parts[0].iterdir()) == CLASSES
+def _is_tiny(folder: Path) -> bool:
+    """Whether it is Tiny ImageNet and not another ImageNet, which has the same parts."""
+    return sum(path.is_dir() for path in (folder / "train").iterdir()) == CLASSES
 
 
 def _folder(request: Request) -> Path:
     folder = request.root / FOLDER
-    for part in ("train", "val"):
+    for part in PARTS:
         if not (folder / part).is_dir():
             raise InputError(
                 f"tiny-imagenet: no folder {folder / part}; unpack {URL} in {request.root}, or name another root with "

@@ -124,6 +124,18 @@ def test_batch_of_another_shape_is_refused(
         imagenet32.read(make_request("imagenet32", tmp_path))
 
 
+def test_what_is_at_hand_is_told_without_decoding(tmp_path: Path, make_request: Callable[..., Request]):
+    request = make_request("imagenet32", tmp_path)
+    found = imagenet32.availability(request)
+    assert not found.ready
+    assert found.missing.startswith("no train_data_batch_1 in imagenet32, ")
+    with pytest.raises(InputError, match="no train_data_batch_1"):
+        imagenet32.classes(request)
+    make(tmp_path, data=None)  # pixels are not looked at
+    assert imagenet32.availability(request).ready
+    assert imagenet32.classes(request) == imagenet32._classes()
+
+
 def test_missing_batch_says_where_and_how(tmp_path: Path, make_request: Callable[..., Request]):
     make(tmp_path)
     (tmp_path / "Imagenet32_train" / "train_data_batch_7").unlink()

@@ -78,6 +78,16 @@ def test_missing_list_says_where_and_how(root: Path, make_request: Callable[...,
         sop.fingerprint(make_request("sop", root))
 
 
+def test_what_is_at_hand_is_told_without_decoding(root: Path, make_request: Callable[..., Request]):
+    request = make_request("sop", root)
+    assert sop.availability(request).ready
+    assert sop.classes(request) == ("111", "222", "333")
+    (root / "Stanford_Online_Products" / "Ebay_test.txt").unlink()
+    found = sop.availability(request)
+    assert (found.ready, found.missing) == (False, f"no Ebay_test.txt in {root}/Stanford_Online_Products")
+    assert "unpack Stanford_Online_Products.zip" in found.how[-1]
+
+
 def test_missing_photograph_is_named(root: Path, make_request: Callable[..., Request]):
     (root / "Stanford_Online_Products" / "mug_final" / "222_3.JPG").unlink()
     with pytest.raises(InputError, match=r"222_3\.JPG: cannot be read \(No such file"):

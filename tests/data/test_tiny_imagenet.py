@@ -75,6 +75,16 @@ def test_missing_folder_says_where_and_how(tmp_path: Path, make_request: Callabl
         tiny_imagenet.fingerprint(make_request("tiny-imagenet", tmp_path))
 
 
+def test_what_is_at_hand_is_told_without_decoding(tmp_path: Path, make_request: Callable[..., Request]):
+    request = make_request("tiny-imagenet", tmp_path)
+    found = tiny_imagenet.availability(request)
+    assert (found.ready, found.missing) == (False, f"no folder {tmp_path}/tiny-imagenet-200/train")
+    assert found.how[-1].startswith("unpack http")
+    published(tmp_path)
+    assert tiny_imagenet.availability(request).ready
+    assert tiny_imagenet.classes(request) == CLASSES
+
+
 @pytest.mark.parametrize("line", ["val_0.JPEG n01443537", "../../x.JPEG\tn01443537", ""])
 def test_damaged_table_is_named_with_its_line(tmp_path: Path, make_request: Callable[..., Request], line: str):
     table = published(tmp_path) / "tiny-imagenet-200" / "val" / "val_annotations.txt"

@@ -167,6 +167,23 @@ def test_missing_set_says_where_and_how(
         assert str(tmp_path / folder) in str(caught.value)
 
 
+@pytest.mark.usefixtures("_any_flowers")
+@pytest.mark.parametrize("name", list(MAKE))
+def test_what_is_at_hand_is_told_without_decoding(
+    tmp_path: Path, make_request: Callable[..., Request], paint: Paint, name: str
+):
+    request = make_request(f"torchvision/{name}", tmp_path)
+    found = torchvision_sets.availability(request)
+    assert not found.ready
+    assert ("c2f run" in " ".join(found.how)) == (name != "StanfordCars")
+    MAKE[name](tmp_path, paint)
+    for image in tmp_path.rglob("*.jpg"):
+        image.write_bytes(b"")
+    assert torchvision_sets.availability(request).ready
+    theirs = getattr(datasets, name)(tmp_path, split=SPLITS[name]["train"])
+    assert torchvision_sets.classes(request) == tuple(theirs.classes)
+
+
 def test_missing_set_is_downloaded_if_asked(
     tmp_path: Path, make_request: Callable[..., Request], paint: Paint, monkeypatch: pytest.MonkeyPatch
 ):
