@@ -330,7 +330,7 @@ def test_doctor_shows_the_machine_the_ready_and_the_missing(c2f, tmp_path):
     lines = out.splitlines()
     assert code == 0 and lines[0].startswith(f"c2f       {benchmark.__version__}")
     assert "✓ digits-halves" in lines and "✓ toy" in lines
-    assert any(line.startswith("    → c2f run --tasks cifar10-vehicles-animals ") for line in lines)
+    assert any(line.startswith("    → c2f run --tasks cifar10-") for line in lines)
     assert re.fullmatch(r"\d+ of \d+ tasks can run here now\.", lines[-1])
 
 
