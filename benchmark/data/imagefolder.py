@@ -125,15 +125,16 @@ def _with_ancestors(names: Iterable[str]) -> frozenset[str]:
 
 def _labelled(request: Request) -> dict[str, files.Labelled]:
     tree = request.hierarchy
-    wanted = _with_ancestors(tree.leaves) if tree.ignore == "others" else None
+    wanted = frozenset(tree.leaves) if tree.ignore == "others" else None
     return {part: list(_files(place, wanted)) for part, place in _parts(_folder(request)).items()}
 
 
 def _files(part: Path, wanted: Collection[str] | None = None) -> Iterator[tuple[Path, str]]:
-    """Images with their class, the path of their folder below the part's; `wanted` are the only folders to enter."""
+    """Images with their class, the path of their folder below the part's; only of the wanted classes, if any are."""
+    entered = None if wanted is None else _with_ancestors(wanted)
     for at, below, names in os.walk(part, followlinks=True):
         name = Path(at).relative_to(part).as_posix()
         above = "" if name == "." else f"{name}/"
-        below[:] = sorted(child for child in below if wanted is None or above + child in wanted)
-        if above:
+        below[:] = sorted(child for child in below if entered is None or above + child in entered)
+        if above and (wanted is None or name in wanted):
             yield from ((Path(at, file), name) for file in sorted(names) if file.lower().endswith(files.EXTENSIONS))

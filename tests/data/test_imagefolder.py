@@ -84,6 +84,19 @@ def test_only_listed_classes_are_decoded_where_others_are_ignored(tmp_path: Path
     assert imagefolder.fingerprint(Request(fewer, root)) != before
 
 
+def test_folders_of_other_classes_are_not_entered(tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch):
+    """Of nested classes, those on the way to listed ones are; what lies in them directly is of another class."""
+    for name in ("p/a", "p/z", "q/b", "r", "p"):
+        paint(tmp_path / "pets" / "train" / name / "0.png", (0, 0, 0))
+    listed = dataclasses.replace(task.hierarchy, paths=(("x", "p/a"), ("y", "q/b")), ignore="others")
+    entered: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (entered.append(Path(path).name), scandir(path))[1])
+    raw = imagefolder.read(Request(listed, tmp_path))
+    assert raw.classes == ("p/a", "q/b")
+    assert entered == ["train", "p", "a", "q", "b"]
+
+
 def test_modes_and_shapes_become_square_rgb(tmp_path: Path, make_request: Callable[..., Request]):
     folder = tmp_path / "pets" / "train" / "a"
     paint(folder / "0-colour.JPG", (200, 100, 50))
