@@ -26,7 +26,8 @@ MISREAD = ["747", "1e3", "0x1F", "1_000", "12:30:00", "true", "No", "ON", "y", "
 AWKWARD = [*MISREAD, "=", "", "a: b", "a #b", "#a", "- a", "[a]", "{a}", "&a", "*a", "!a", "%a", "@a", "`a", "a,b", "?"]
 AWKWARD += ["'a'", '"a"', "a\\b", "a\tb", "a\nb", "a  b", "été", "鶴", "🐈", "\x85", "\ufeffa", "a\u2028b", "\x00"]
 
-names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).map(str.strip).filter(bool)
+words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).map(str.strip).filter(bool)
+names = words.filter(str.isprintable)  # others are refused as names of classes
 
 
 @st.composite
@@ -60,7 +61,7 @@ def draft_of(paths: tuple[tuple[str, ...], ...], **changes: object) -> Draft:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(trees(), names, names, st.text(st.characters(exclude_categories=["Cs"])))
+@given(trees(), words, words, st.text(st.characters(exclude_categories=["Cs"])))
 def test_random_trees_are_read_as_they_were_written(paths, title, readable, provenance):
     draft = draft_of(paths, title=title, names={paths[0][-1]: readable}, provenance=provenance)
     try:
@@ -130,7 +131,7 @@ def test_everything_a_draft_says_is_in_the_file(tmp_path: Path):
     assert tree.provenance == "Made up."
 
 
-@pytest.mark.parametrize("letter", ["x", "é", "\x85", '"'])
+@pytest.mark.parametrize("letter", ["x", "é", '"'])
 def test_the_longest_name_is_read_again(tmp_path: Path, letter: str):
     unit = len(authoring.quoted(f"-{letter}")) - len(authoring.quoted("-"))
     name = "-" + letter * ((authoring.LONGEST_NAME - 3) // unit - 1) + "-"

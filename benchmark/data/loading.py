@@ -98,17 +98,26 @@ def unmatched(tree: Hierarchy, classes: Collection[str]) -> tuple[tuple[str, ...
 
 
 def _without(task: Task, missing: tuple[str, ...]) -> Task:
+    """The task without some classes, and without superclasses that lose all they are pretrained or evaluated on."""
     tree = task.hierarchy
     left = tree.only(set(tree.leaves) - set(missing))
     left = dataclasses.replace(left, target=tuple(name for name in tree.target if name not in missing), missing=missing)
     smaller = dataclasses.replace(task, hierarchy=left)
     pretrained, evaluated = smaller.pretraining.coarse_classes, smaller.evaluation.coarse_classes
-    if pretrained != evaluated or len(evaluated) < 2 or len(smaller.evaluation.fine_classes) <= len(evaluated):
+    whole = set(pretrained) & set(evaluated)
+    if len(whole) < 2 or (tree.target and not left.target) or not _has_fine_classes(smaller):
         raise InputError(
             f"{task.name}: without {len(missing)} classes that have no images ({_some(missing)}) no task is left; "
             "get the images, or choose a task that they cover"
         )
-    return smaller
+    halves = [path[-1] for path in left.paths if path[tree.levels.index(task.coarse_level)] not in whole]
+    return _without(task, tuple(sorted({*missing, *halves}))) if halves else smaller
+
+
+def _has_fine_classes(task: Task) -> bool:
+    """Whether some superclass still has two fine classes to tell apart; a shift is measured without, too."""
+    evaluated = task.evaluation
+    return task.kind != "coarse-to-fine" or len(evaluated.fine_classes) > len(evaluated.coarse_classes)
 
 
 def load(task: Task, decoded: Decoded) -> Data:

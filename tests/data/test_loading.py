@@ -132,7 +132,8 @@ def test_split_digest_changes_with_the_split_only(task: Task, rng: torch.Generat
 def covering(tree_changes: dict[str, object], allow_missing: bool = False) -> Task:
     """The digits task with its hierarchy changed, held against the digits."""
     task = registry.task("digits-halves")
-    changed = dataclasses.replace(task, hierarchy=dataclasses.replace(task.hierarchy, **tree_changes))
+    kind = "subpopulation-shift" if "target" in tree_changes else task.kind
+    changed = dataclasses.replace(task, kind=kind, hierarchy=dataclasses.replace(task.hierarchy, **tree_changes))
     return data.cover(changed, data.decode(task.hierarchy, Path("nowhere")), allow_missing)
 
 
@@ -166,6 +167,15 @@ def test_a_task_of_which_too_little_is_left_is_refused():
     strangers = {"paths": (*DIGIT_PATHS[:5], *(("five_and_above", f"x{i}") for i in range(5))), "ignore": "others"}
     with pytest.raises(InputError, match=r"without 5 classes that have no images \(x0, x1.*no task is left"):
         covering(strangers, allow_missing=True)
+
+
+def test_a_superclass_that_loses_one_side_of_a_shift_is_dropped_whole():
+    paths = (("low", "0"), ("low", "1"), ("mid", "2"), ("mid", "x"), ("high", "3"), ("high", "4"), ("high", "5"))
+    covered = covering({"paths": paths, "target": ("1", "x", "5"), "ignore": "others"}, allow_missing=True)
+    assert covered.hierarchy.leaves == ("0", "1", "3", "4", "5")
+    assert covered.hierarchy.target == ("1", "5")
+    assert covered.hierarchy.missing == ("2", "x")
+    assert covered.pretraining.coarse_classes == covered.evaluation.coarse_classes == ("low", "high")
 
 
 def test_target_classes_are_evaluated_and_never_seen_before(task: Task, rng: torch.Generator):
