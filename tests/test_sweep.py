@@ -1,6 +1,7 @@
 """Sweeps of toy cells: skipping, rerunning what changed, failures, interruption, bitwise repeats."""
 
 import dataclasses
+import itertools
 import shutil
 
 import pytest
@@ -44,9 +45,9 @@ def run(tmp_path, toy_recipe):
     store = Store(tmp_path / "out")
     store.open()
 
-    def go(retry_failed=False, display=None, datasets_dir=HIERARCHIES, **changes):
+    def go(retry_failed=False, display=None, datasets_dir=HIERARCHIES, allow_missing=False, **changes):
         grid = make_grid(changes.pop("recipe", toy_recipe), **changes)
-        plan = sweep.plan(grid, tmp_path, datasets_dir)
+        plan = sweep.plan(grid, tmp_path, datasets_dir, allow_missing=allow_missing)
         todo = sweep.todo(plan, store, retry_failed)
         watch = display or Watch()
         sweep.run(todo, plan, store, CPU, watch)
@@ -210,6 +211,30 @@ def test_a_control_is_a_row_of_its_own(run):
     assert (plain["task"], control["task"]) == ("digits-halves", "digits-halves+random-superclasses:0")
     assert plain["hierarchy_digest"] != control["hierarchy_digest"]
     assert plain["data_digest"] == control["data_digest"]  # the same images
+
+
+def test_wordnet_folders_with_a_class_missing_are_refused_or_recorded(run, tmp_path, real_data):
+    """A BREEDS-like task on real ImageNet pixels: cats and dogs of Tiny ImageNet, and a class that is not there."""
+    images, here = (
+        real_data("tiny-imagenet-50") / "tiny-imagenet-50",
+        ["n02123045", "n02123394", "n02085620", "n02094433"],
+    )
+    for part, name in itertools.product(("train", "val"), here):
+        target = tmp_path / "pets" / part / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(images / part / name)
+    (tmp_path / "wordnet-pets.yaml").write_text(
+        "name: wordnet-pets\nversion: 1\ntitle: Pets\nsource: imagefolder/pets\nimage_size: 32\n"
+        "levels: [superclass, class]\nignore: others\nclasses:\n  cat: [n02123045, n02123394, n02124075]\n"
+        "  dog: [n02085620, n02094433]\n"
+    )
+    with pytest.raises(InputError, match=r"1 classes without images: n02124075\..*--allow-missing"):
+        run(tasks=["wordnet-pets"], datasets_dir=tmp_path)
+    row = only_row(run, tasks=["wordnet-pets"], datasets_dir=tmp_path, allow_missing=True)
+    assert row["missing_classes"] == '["n02124075"]'
+    assert 0 <= row["fine_linear_acc"] <= 1
+    whole = registry.task("wordnet-pets", tmp_path)
+    assert row["hierarchy_digest"] != whole.hierarchy.digest
 
 
 def test_controls_of_images_drawn_from_the_tree_are_refused(run):
