@@ -36,7 +36,8 @@ app = typer.Typer(
         "  c2f run --suite cifar100 --data-root ~/data --download\n\n"
         "  c2f run --tasks digits-halves --methods baseline,am_mixup --recipe quickstart --seeds 0-4\n\n"
         "  c2f run --suite quickstart --set method.am_mixup.beta=5 --out results/beta5\n\n"
-        "  c2f list methods    c2f show method am_mixup    c2f table results/quickstart"
+        "  c2f run --tasks fashion-mnist-groups --recipe fashion-cpu --control random-superclasses:0\n\n"
+        "  c2f list methods    c2f show method am_mixup    c2f table results/quickstart    c2f doctor"
     ),
 )
 console = Console(highlight=False)

@@ -99,21 +99,28 @@ def plan(
         if misfits and not grid.only_fitting:
             raise InputError(misfits[0])
         left_out += misfits
-        cells += [
-            Cell(
-                task=task,
-                data_digest=images[task.name].digest,
-                method=name,
-                method_params=method.params,
-                backbone=backbone,
-                backbone_args=grid.backbone_args.get(backbone, {}),
-                recipe=grid.recipe,
-                seed=seed,
-                method_digest=registry.method_digest(name),
-            )
-            for seed, (name, method) in itertools.product(grid.seeds, fitting)
-        ]
+        cells += _cells(grid, task, images[task.name].digest, backbone, fitting)
     return Plan(tuple({cell.key: cell for cell in cells}.values()), images, tuple(dict.fromkeys(left_out)))
+
+
+def _cells(
+    grid: Grid, task: Task, data_digest: str, backbone: str, methods: Sequence[tuple[str, Method]]
+) -> list[Cell]:
+    """Every seed and method on one task and backbone, seed by seed."""
+    return [
+        Cell(
+            task=task,
+            data_digest=data_digest,
+            method=name,
+            method_params=method.params,
+            backbone=backbone,
+            backbone_args=grid.backbone_args.get(backbone, {}),
+            recipe=grid.recipe,
+            seed=seed,
+            method_digest=registry.method_digest(name),
+        )
+        for seed, (name, method) in itertools.product(grid.seeds, methods)
+    ]
 
 
 def _channels(task: Task, images: Decoded) -> int:
