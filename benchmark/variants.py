@@ -51,6 +51,8 @@ def _random_superclasses(task: Task, values: Sequence[str]) -> Hierarchy:
 def _merged_superclasses(task: Task, values: Sequence[str]) -> Hierarchy:
     """Superclasses in the order of a hash, dealt in turn to K groups."""
     count, names = int(values[0]), task.coarse_classes
+    if task.hierarchy.subclass_counts:
+        raise InputError(f"{task.name}: its counts are for the superclasses it has; merge those of the plain task")
     if not 2 <= count < len(names):
         raise InputError(f"merged-superclasses:{count} of {task.name}: from 2 to {len(names) - 1} can be made of them")
     shuffled = _by_hash(names, f"{task.hierarchy.name}:merged-superclasses:{_seed(task, values[1])}")

@@ -110,6 +110,7 @@ def three_levels(tmp_path: Path) -> Path:
         ("imbalanced:500,250", r"write imbalanced:N-N"),
         ("long-tail:10+long-tail:10", r"thinned out already"),
         ("long-tail:10+imbalanced:5-4-3-2-1", r"thinned out already"),
+        ("imbalanced:5-4-3-2-1+merged-superclasses:10:0", r"its counts are for the superclasses it has"),
         ("", r"unknown modifier ''"),
     ],
 )

@@ -101,7 +101,9 @@ def _without(task: Task, missing: tuple[str, ...]) -> Task:
     """The task without some classes, and without superclasses that lose all they are pretrained or evaluated on."""
     tree = task.hierarchy
     left = tree.only(set(tree.leaves) - set(missing))
-    left = dataclasses.replace(left, target=tuple(name for name in tree.target if name not in missing), missing=missing)
+    target = tuple(name for name in tree.target if name not in missing)
+    note = f"{tree.name}: {len(missing)} classes are left out for want of images: {_some(missing)}"
+    left = dataclasses.replace(left, target=target, missing=missing, warnings=(note,))  # the file's are of all classes
     smaller = dataclasses.replace(task, hierarchy=left)
     pretrained, evaluated = smaller.pretraining.coarse_classes, smaller.evaluation.coarse_classes
     whole = set(pretrained) & set(evaluated)

@@ -158,6 +158,7 @@ def test_missing_classes_are_dropped_and_noted_if_allowed():
     covered = covering({**NINE, "ignore": "others"}, allow_missing=True)
     assert covered.hierarchy.leaves == tuple("012345678")
     assert covered.hierarchy.missing == ("nine",)
+    assert covered.hierarchy.warnings == ("digits-halves: 1 classes are left out for want of images: nine",)
     assert covered.identity["hierarchy_digest"] != registry.task("digits-halves").identity["hierarchy_digest"]
     with pytest.raises(InputError, match=r"1 classes nobody claims: 9"):  # allowed is missing, not extra
         covering(NINE, allow_missing=True)
