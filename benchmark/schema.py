@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as validated
 
+from benchmark.metrics import EXCESS_COLUMNS, METRICS, Figure
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA_VERSION = 1  # of the files under results/<suite>/; raised when a stored row changes its meaning
-METRIC_VERSION = 2  # of the scores; raised when any definition below changes, so that old cells run again
+METRIC_VERSION = 3  # of the scores; raised when a definition changes or one is added, so that old cells are scored anew
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")  # only such names ever become paths
 
@@ -301,85 +303,6 @@ class Features:
     head_bias: Tensor | None  # (K,)
 
 
-def _metric(title: str, low: float, high: float, meaning: str) -> Any:
-    """A score column: its title, its range, and what both extremes mean."""
-    return field(metadata={"title": title, "low": low, "high": high, "meaning": meaning})
-
-
-_INF = float("inf")
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The scores of a cell on its test split. Accuracies are fractions; NaN means undefined."""
-
-    coarse_acc: float = _metric("coarse accuracy", 0, 1, "arg-max of the pretraining head on coarse labels")
-    worst_class_acc: float = _metric(
-        "worst class accuracy", 0, 1, "of the pretraining head, lowest over the classes it was trained on"
-    )
-    many_acc: float = _metric(
-        "accuracy, many-shot", 0, 1, "long-tailed tasks: of the head, classes of more than 100 training images"
-    )
-    medium_acc: float = _metric(
-        "accuracy, medium-shot", 0, 1, "long-tailed tasks: of the head, classes of 20 to 100 training images"
-    )
-    few_acc: float = _metric(
-        "accuracy, few-shot", 0, 1, "long-tailed tasks: of the head, classes of fewer than 20 training images"
-    )
-    source_coarse_acc: float = _metric(
-        "coarse accuracy, source", 0, 1, "subpopulation shift: of the head, on test images of subclasses it has seen"
-    )
-    fine_linear_acc: float = _metric(
-        "fine accuracy, linear probe",
-        0,
-        1,
-        "multinomial logistic regression on standardised frozen features; L2 chosen on fine validation",
-    )
-    fine_linear_within_acc: float = _metric(
-        "fine accuracy within the superclass",
-        0,
-        1,
-        "the same probe, arg-max among the fine classes of the true superclass",
-    )
-    fine_knn_acc: float = _metric(
-        "fine accuracy, k-NN", 0, 1, "cosine, k = 20, weights exp(s / 0.07), train and validation as bank"
-    )
-    fine_ncm_acc: float = _metric(
-        "fine accuracy, nearest class mean", 0, 1, "cosine to the class means of unit features"
-    )
-    alignment_coarse: float = _metric(
-        "alignment, coarse", 0, 4, "mean squared distance within a coarse class; smaller = more collapsed"
-    )
-    alignment_fine: float = _metric(
-        "alignment, fine", 0, 4, "mean squared distance within a fine class; smaller = more collapsed"
-    )
-    uniformity: float = _metric(
-        "uniformity", -8, 0, "log mean exp(-2 d²) over all pairs; smaller = more spread over the sphere"
-    )
-    nc1_coarse: float = _metric(
-        "NC1, coarse", 0, _INF, "within over between scatter of coarse classes; smaller = more collapsed"
-    )
-    nc1_fine: float = _metric(
-        "NC1, fine", 0, _INF, "within over between scatter of fine classes; smaller = more collapsed"
-    )
-    subclass_separability: float = _metric(
-        "subclass separability",
-        0,
-        _INF,
-        "between-fine-within-coarse over within-fine scatter; 0 = subclasses indistinguishable",
-    )
-    class_separation_r2: float = _metric(
-        "class separation R²", 0, 1, "1 - within / total cosine distance of coarse classes; 1 = collapsed"
-    )
-    rankme: float = _metric("RankMe", 1, _INF, "effective rank of the features; 1 = one direction only")
-    margin_mean: float = _metric(
-        "margin, mean", -_INF, _INF, "distance to the coarse decision boundary, mean over coarse classes"
-    )
-    margin_cv: float = _metric(
-        "margin, coefficient of variation", 0, _INF, "of the class margins; 0 = perfectly balanced"
-    )
-
-
 @dataclass(frozen=True)
 class Selection:
     """What was looked at before test was read: the only figures that may choose a hyper-parameter."""
@@ -427,7 +350,7 @@ class Row:
     """A finished cell: what is stored, whole or not at all."""
 
     cell: Cell
-    scores: Scores
+    figures: tuple[Figure, ...]
     selection: Selection
     cost: Cost
     provenance: Provenance
@@ -454,7 +377,6 @@ CELL_COLUMNS = (
     "seed",
     "metric_version",
 )
-SCORE_COLUMNS = tuple(f.name for f in dataclasses.fields(Scores))
 SELECTION_COLUMNS = tuple(f.name for f in dataclasses.fields(Selection))
 COST_COLUMNS = tuple(f.name for f in dataclasses.fields(Cost))
 PROVENANCE_COLUMNS = tuple(f.name for f in dataclasses.fields(Provenance))
@@ -462,7 +384,8 @@ RESULT_COLUMNS = (
     *CELL_COLUMNS,
     "status",
     "reason",
-    *SCORE_COLUMNS,
+    *METRICS,
+    *EXCESS_COLUMNS,
     *SELECTION_COLUMNS,
     *COST_COLUMNS,
     *PROVENANCE_COLUMNS,
