@@ -1,5 +1,6 @@
 """Any timm model as a Network: pooled features, a linear head, hidden stages; and small-image variants by name."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -59,6 +60,23 @@ class Network(nn.Module):
             return self._pooled(images)
         finally:
             hook.remove()
+
+    def stage_features(self, images: Tensor) -> list[Tensor]:
+        """Outputs of the hidden stages, shallow to deep, each averaged over positions: (B, D of the stage) float32.
+
+        Of a ViT the mean is over patches; class and register tokens are left out.
+        """
+        found: list[Tensor] = []
+        modules = [self.model.get_submodule(name) for name in self._stages]
+        hooks = [
+            module.register_forward_hook(lambda _module, _inputs, output: found.append(output)) for module in modules
+        ]
+        try:
+            self._pooled(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [_at_least_float32(self.to_maps(output)).mean(dim=(2, 3)) for output in found]
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits of the head, (B, D) -> (B, K) float32."""
@@ -310,6 +328,15 @@ def build(
                 f"{image_size} images ({type(error).__name__}: {first}); choose another, see `c2f list backbones`"
             ) from error
     return Network(model, num_classes, num_features)
+
+
+def with_new_head(network: Network, num_classes: int, seed: int) -> Network:
+    """A copy of a network with a freshly initialised head for other classes; the network itself is left as it is."""
+    model = copy.deepcopy(network.model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        cast(Any, model).reset_classifier(num_classes)
+    return Network(model, num_classes, network.num_features)
 
 
 def _create(

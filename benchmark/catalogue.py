@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from benchmark import registry
 from benchmark.errors import unknown
+from benchmark.metrics import METRICS
 
 if TYPE_CHECKING:
     from benchmark.speed import Line
@@ -120,9 +121,9 @@ def _recipes() -> Listing:
 
 def _metrics() -> Listing:
     lines = [
-        (name, f"[{about['low']:g}, {about['high']:g}]", about["meaning"]) for name, about in registry.metrics().items()
+        (name, metric.family, f"[{metric.low:g}, {metric.high:g}]", metric.meaning) for name, metric in METRICS.items()
     ]
-    return ("metric", "range", "meaning"), lines
+    return ("metric", "of", "range", "meaning"), lines
 
 
 def _task(name: str, datasets_dir: Path | None) -> str:
@@ -189,10 +190,11 @@ def _recipe(name: str) -> str:
 
 
 def _metric(name: str) -> str:
-    if name not in registry.metrics():
-        raise unknown("metric", name, registry.metrics(), "See `c2f list metrics`.")
-    about = registry.metrics()[name]
-    return f"{name}: {about['title']}, in [{about['low']:g}, {about['high']:g}]\n  {about['meaning']}"
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS, "See `c2f list metrics`.")
+    metric = METRICS[name]
+    about = f"{metric.family}{f', {metric.level} labels' if metric.level else ''}"
+    return f"{name}: {metric.title} ({about}), in [{metric.low:g}, {metric.high:g}]\n  {metric.meaning}"
 
 
 class Parameter(NamedTuple):

@@ -1,69 +1,168 @@
 """run_cell: the straight line from a cell to its row."""
 
+import dataclasses
 import math
 import statistics
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmark import backbones, data, provenance, registry, rng
+from benchmark import archive, backbones, data, provenance, registry, rng
+from benchmark.backbones import Network
 from benchmark.data import Decoded, policy
-from benchmark.features import extract
+from benchmark.features import by_layer, extract, pooled
 from benchmark.pretrain import Monitor, Streams, pretrain
-from benchmark.schema import Cell, Cost, Row
-from benchmark.scorer import score
+from benchmark.probes import fine_tune, tracking
+from benchmark.schema import Cell, Cost, Data, Features, Labels, Provenance, Recipe, Row, Task
+from benchmark.scorer import Chance, score
 
 
-def run_cell(cell: Cell, decoded: Decoded, device: torch.device, monitor: Monitor) -> Row:
-    """Pretrain on coarse labels, freeze, extract, score.
+@dataclass(frozen=True)
+class Shelf:
+    """Where features are kept.
+
+    Attributes:
+        folder: holds `<features key>.safetensors`; what lies there is used, whoever put it there.
+        keep: whether new features are added.
+    """
+
+    folder: Path
+    keep: bool = False
+
+    def path(self, cell: Cell) -> Path:
+        """The file of a cell; cells that differ in nothing but how they are scored share it."""
+        return self.folder / f"{cell.features_key}.safetensors"
+
+
+def run_cell(cell: Cell, decoded: Decoded, device: torch.device, monitor: Monitor, shelf: Shelf) -> tuple[Row, bytes]:
+    """Pretrain on coarse labels, freeze, extract, score; only score where the features are at hand.
 
     Args:
         cell: what to run; nothing else decides the scores.
         decoded: the images of the cell's task.
         device: where to run.
         monitor: told of training progress.
+        shelf: features of earlier runs.
+
+    Returns:
+        The row, and the packed predictions whose digest it holds.
 
     Raises:
         InputError: if the backbone does not fit the images.
         FloatingPointError: if training diverges.
         ValueError: if the features have no direction (a dead network).
     """
-    task, recipe = cell.task, cell.recipe
+    kept = shelf.path(cell)
+    if kept.exists():
+        features, labels, record = archive.recall(kept)
+    else:
+        features, labels, record = _train(cell, decoded, device, monitor)
+        if shelf.keep:
+            archive.keep(kept, features, labels, record)
+    started = time.perf_counter()
+    figures, selection, predictions = score(features, labels, cell.task, chance(cell))
+    packed = archive.pack(predictions)
+    made = Provenance(
+        **record["provenance"],
+        predictions_digest=archive.sha256(packed),
+        features_digest=archive.sha256(kept) if kept.exists() else "",
+        scored_commit=provenance.commit_of_checkout()[0],
+    )
+    cost = Cost(**record["cost"], score_seconds=time.perf_counter() - started)
+    return Row(cell, figures, selection, cost, made, tuple(record["history"])), packed
+
+
+def chance(cell: Cell) -> Chance:
+    """The draws that scores depend on; equal for all methods of a comparison."""
+    return Chance(
+        episodes=rng.stream(cell, "episodes"),
+        clustering=rng.seed(cell, "clustering"),
+        bootstrap=rng.stream(cell, "bootstrap"),
+        shuffle=rng.stream(cell, "shuffle"),
+    )
+
+
+def labels_of(splits: Data, source: Data, task: Task) -> Labels:
+    """The labels that are scored against.
+
+    Args:
+        splits: what is evaluated.
+        source: what pretraining was on; the same but for a subpopulation shift.
+        task: gives the coarse label of each fine one.
+    """
+    to_coarse = torch.tensor(task.pretraining.fine_to_coarse)
+    return Labels(
+        train=splits.train.labels,
+        val=splits.val.labels,
+        test=splits.test.labels,
+        shots=splits.shots,
+        held_out=to_coarse[source.val.labels],
+        source=to_coarse[source.test.labels] if task.hierarchy.target else None,
+    )
+
+
+def _train(
+    cell: Cell, decoded: Decoded, device: torch.device, monitor: Monitor
+) -> tuple[Features, Labels, dict[str, Any]]:
+    """What scores are computed from, and the rest of the row as plain values."""
+    task, recipe = cell.task, _recipe(cell)
     source, splits = data.load(task.pretraining, decoded), data.load(task.evaluation, decoded)  # one but for a shift
     coarse_train, coarse_val = (data.coarsen(split, task.pretraining) for split in (source.train, source.val))
-    network = backbones.build(
-        cell.backbone,
-        cell.backbone_args,
-        num_classes=len(task.coarse_classes),
-        channels=source.train.images.shape[1],
-        image_size=task.hierarchy.image_size,
-        seed=rng.seed(cell, "init"),
-    )
+    pixels = policy.channel_statistics(source.train.images)
+    network = _network(cell, source)
     method = registry.method(cell.method, cell.method_params)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
+    untrained = pooled(network.to(device), splits.test.images, pixels, device)
+    observe = tracking.observer(network, source.val, task.pretraining, cell.measures.track, pixels, device)
     started = time.perf_counter()
-    history = pretrain(network, method, recipe, (coarse_train, coarse_val), _streams(cell), device, monitor)
+    history = pretrain(network, method, recipe, (coarse_train, coarse_val), _streams(cell), device, monitor, observe)
     trained = time.perf_counter()
-    statistics_of_train = policy.channel_statistics(source.train.images)
-    seen = extract(network, source, statistics_of_train, device)
-    features = extract(network, splits, statistics_of_train, device) if task.hierarchy.target else seen
-    extracted = time.perf_counter()
-    scores, selection = score(features, splits, task, (seen, source))
-    scored = time.perf_counter()
-
-    cost = Cost(
-        pretrain_seconds=trained - started,
-        extract_seconds=extracted - trained,
-        score_seconds=scored - extracted,
-        images_per_second=statistics.median(epoch["images_per_second"] for epoch in history),
-        peak_memory_mb=_peak_memory_mb(device),
+    features = extract(network, splits, source if task.hierarchy.target else None, pixels, device)
+    features = dataclasses.replace(
+        features,
+        untrained=untrained,
+        layers=by_layer(network, splits.test.images, pixels, device) if cell.measures.layers else {},
     )
-    digests = dict.fromkeys([source.split_digest, splits.split_digest])
-    made = provenance.collect(cell, device, "+".join(digests))
-    return Row(cell, scores, selection, cost, made, tuple(history))
+    extracted = time.perf_counter()
+    if cell.measures.fine_tune:
+        seed = rng.seed(cell, "tune-init")
+        tuned = fine_tune.predict(network, splits, recipe, _tuning_streams(cell), seed, device)
+        features = dataclasses.replace(features, tuned=tuned)
+    record = {
+        "history": history,
+        "cost": {
+            "pretrain_seconds": trained - started,
+            "extract_seconds": extracted - trained,
+            "fine_tune_seconds": time.perf_counter() - extracted,
+            "images_per_second": statistics.median(epoch["images_per_second"] for epoch in history),
+            "peak_memory_mb": _peak_memory_mb(device),
+        },
+        "provenance": provenance.collect(cell, device, _split_digest(source, splits)),
+    }
+    return features, labels_of(splits, source, task), record
+
+
+def _recipe(cell: Cell) -> Recipe:
+    if cell.recipe is None:
+        raise ValueError(f"{cell.method}: trained elsewhere, there is no recipe to train it by")
+    return cell.recipe
+
+
+def _network(cell: Cell, source: Data) -> Network:
+    return backbones.build(
+        cell.backbone,
+        cell.backbone_args,
+        num_classes=len(cell.task.coarse_classes),
+        channels=source.train.images.shape[1],
+        image_size=cell.task.hierarchy.image_size,
+        seed=rng.seed(cell, "init"),
+    )
 
 
 def _streams(cell: Cell) -> Streams:
@@ -73,6 +172,19 @@ def _streams(cell: Cell) -> Streams:
         mix=rng.stream(cell, "mix"),
         dropout=rng.seed(cell, "dropout"),
     )
+
+
+def _tuning_streams(cell: Cell) -> Streams:
+    return Streams(
+        order=rng.stream(cell, "tune-order"),
+        policy=rng.stream(cell, "tune-policy"),
+        mix=rng.stream(cell, "tune-mix"),
+        dropout=rng.seed(cell, "tune-dropout"),
+    )
+
+
+def _split_digest(source: Data, splits: Data) -> str:
+    return "+".join(dict.fromkeys([source.split_digest, splits.split_digest]))
 
 
 def _peak_memory_mb(device: torch.device) -> float:

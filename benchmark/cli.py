@@ -104,6 +104,18 @@ def run(  # noqa: PLR0913, every option is one of the command's
         bool, typer.Option("--allow-missing", help="Leave out classes that have no images; rows name them.")
     ] = False,
     plugin: Plugins = None,
+    track: Annotated[
+        int, typer.Option(min=0, help="Collapse metrics in history.csv every so many epochs, on validation images.")
+    ] = 0,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Collapse metrics at each hidden stage of the backbone, too.")
+    ] = False,
+    fine_tune: Annotated[
+        bool, typer.Option("--fine-tune", help="Train the whole network on fine labels, too, for 10 epochs.")
+    ] = False,
+    keep_features: Annotated[
+        bool, typer.Option("--keep-features", help="Keep features, to verify or score again without training.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Output folder; default results/SUITE.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=0, help="Run at most so many cells.")] = None,
@@ -118,12 +130,14 @@ def run(  # noqa: PLR0913, every option is one of the command's
     """
     from benchmark import options, sweep
     from benchmark.console import StepDisplay
+    from benchmark.schema import Measures
     from benchmark.store import Store
 
     started = time.perf_counter()
     _load(plugin)
+    measures = Measures(track=track, layers=layers, fine_tune=fine_tune)
     request = options.Request(
-        suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ())
+        suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ()), measures
     )
     grid = options.grid(request)
     chosen_device = sweep.resolve_device(device)
@@ -134,7 +148,7 @@ def run(  # noqa: PLR0913, every option is one of the command's
         console.print("Preparing images and checking the plan …", style="dim")
     with StepDisplay(console, "decoding images", quiet) as display:
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
-    failed = _run_plan(plan, store, chosen_device, limit, retry_failed, quiet)
+    failed = _run_plan(plan, store, chosen_device, limit, retry_failed, quiet, keep_features)
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)
     if failed:
@@ -142,7 +156,13 @@ def run(  # noqa: PLR0913, every option is one of the command's
 
 
 def _run_plan(
-    plan: "Plan", store: "Store", device: "torch.device", limit: int | None, retry_failed: bool, quiet: bool
+    plan: "Plan",
+    store: "Store",
+    device: "torch.device",
+    limit: int | None,
+    retry_failed: bool,
+    quiet: bool,
+    keep_features: bool,
 ) -> int:
     """Run what is missing; the number of cells that have failed."""
     from benchmark import sweep
@@ -159,7 +179,7 @@ def _run_plan(
         console.print(f"{len(plan.cells)} cells: {done} done already, {len(todo)} to run on {device}.")
     try:
         with SweepDisplay(console, len(todo), quiet) as display:
-            sweep.run(todo, plan, store, device, display)
+            sweep.run(todo, plan, store, device, display, keep_features)
     except KeyboardInterrupt:
         done = sum(store.has(cell.key) for cell in plan.cells)
         console.print(f"\nStopped: {done} of {len(plan.cells)} cells are stored. The same command goes on from there.")
@@ -493,6 +513,76 @@ def init_task_wordnet(  # noqa: PLR0913, every option is one of the command's
     path = authoring.destination(draft.name, out)
     written = authoring.write(draft, path, force)
     console.print(escape(authoring.report(written, path, data_root)), soft_wrap=True)
+
+
+@app.command()
+def verify(
+    results: Annotated[list[Path], typer.Argument(help="Results folders, or folders of them.")],
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Compute the scores of stored rows again, from their predictions and kept features, and report differences.
+
+    Predictions give the scores of head and read-outs, with their intervals; features (kept with --keep-features) give
+    the predictions and the collapse metrics, too. A file that is not the one the row was made with is found by its
+    SHA-256; rows of another metric version are told apart, not computed. Exit code 1 unless all rows come out equal
+    or are of another version. Example:
+
+      c2f verify results/published
+    """
+    from benchmark import verify as verification
+    from benchmark.console import show_verdicts
+
+    _load(plugin)
+    wrong = 0
+    for folder in verification.folders(results):
+        wrong += show_verdicts(console, folder, verification.verify(folder, datasets_dir))
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def score(  # noqa: PLR0913, every option is one of the command's
+    what: Annotated[str, typer.Argument(metavar="FEATURES|CHECKPOINT|NAME", help="npz, weights, or a timm name.")],
+    task: Annotated[str, typer.Option(help="A task of `c2f list tasks`.")],
+    out: Annotated[Path, typer.Option(help="Results folder the row joins.")] = Path("results/external"),
+    backbone: Annotated[str, typer.Option(help="Architecture of a checkpoint; a variant or any timm name.")] = "",
+    name: Annotated[str, typer.Option(help="What the row's method says; default: the file's name.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of episodes, resamples and shuffles.")] = 0,
+    data_root: Annotated[
+        Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where the images of the task are, for a checkpoint.")
+    ] = Path("data"),
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
+) -> None:
+    """Score a network that was trained elsewhere: every read-out and collapse metric, without our training loop.
+
+    FEATURES is an npz with train_features (N,D), train_classes (N,) as strings, test_features, test_classes, optionally
+    val_features, val_classes, test_coarse_logits. CHECKPOINT is a file of weights of --backbone. NAME is a timm model
+    whose published weights are downloaded. Examples:
+
+      c2f score features.npz --task cifar100-superclass
+
+      c2f score model.safetensors --backbone resnet18-small --task cifar100-superclass --data-root ~/data
+
+      c2f score resnet18.a1_in1k --task cifar100-superclass --data-root ~/data
+    """
+    from benchmark import external, sweep
+    from benchmark.console import StepDisplay, show_figures
+    from benchmark.store import Store
+
+    with StepDisplay(console, "decoding images") as display:
+        made = external.score(
+            external.Request(what, task, backbone, name, seed, data_root.expanduser(), datasets_dir),
+            sweep.resolve_device(device),
+            display,
+        )
+    store = Store(out)
+    store.open()
+    store.publish(made.row, made.predictions)
+    store.merge()
+    show_figures(console, made.row)
+    console.print(f"{out / 'results.csv'} and {out / 'scores.csv'} written.", soft_wrap=True)
 
 
 def main() -> None:

@@ -1,7 +1,10 @@
 """What a run shows: two progress bars on a terminal, plain lines elsewhere, nothing if asked to be quiet."""
 
+import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -18,14 +21,23 @@ from rich.progress import (
 )
 from rich.table import Table as RichTable
 
+from benchmark.metrics import METRICS, Figure, is_headline
 from benchmark.report import table
-from benchmark.schema import Cell
+from benchmark.schema import Cell, Row
 
 if TYPE_CHECKING:
     from benchmark.check import Finding as FileFinding
     from benchmark.conformance import Finding
-    from benchmark.doctor import Verdict
+    from benchmark.doctor import Verdict as TaskVerdict
+    from benchmark.verify import Verdict
 
+WRONG = ("different", "changed", "absent")  # verdicts that are no proof of a row
+MOST_LINES = 10  # of what is wrong with one row
+FAMILY_TITLES = {
+    "head": "Coarse head",
+    "read-out": "Read-outs of fine labels from frozen features",
+    "collapse": "Collapse metrics of the features",
+}
 LINE_SECONDS = 30.0  # a log gets no more lines about the running cell than that
 
 
@@ -171,7 +183,7 @@ def show_findings(console: Console, name: str, findings: "Iterable[Finding]") ->
     return broken
 
 
-def show_doctor(console: Console, machine: Iterable[tuple[str, str]], verdicts: "Iterable[Verdict]") -> None:
+def show_doctor(console: Console, machine: Iterable[tuple[str, str]], verdicts: "Iterable[TaskVerdict]") -> None:
     """Print the machine, then the tasks that are ready, those that lack images, and those that are broken."""
     for name, value in machine:
         console.print(f"{name:<10}{value}", markup=False, soft_wrap=True)
@@ -195,6 +207,52 @@ def show_check(console: Console, files: int, findings: "Iterable[FileFinding]") 
     counted = ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in ((errors, "error"), (notes, "note")))
     console.print(f"{files} file{'s' * (files != 1)}: {counted}.", style="bold")
     return errors
+
+
+def show_verdicts(console: Console, folder: Path, verdicts: "Iterable[Verdict]") -> int:
+    """Print what became of the rows of a folder, in full where something is wrong; the number of such rows."""
+    console.print(str(folder), style="bold", markup=False, soft_wrap=True)
+    counts: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
+    computed = 0
+    for verdict in verdicts:
+        counts[verdict.state] += 1
+        computed += verdict.computed
+        if verdict.state in WRONG:
+            console.print(f"✗ {verdict.title} ({verdict.key}): {verdict.state}", style="red", markup=False)
+            for line in verdict.lines[:MOST_LINES]:
+                console.print(f"    {line}", markup=False, soft_wrap=True)
+            if len(verdict.lines) > MOST_LINES:
+                console.print(f"    … and {len(verdict.lines) - MOST_LINES} more")
+        else:
+            notes.update(verdict.lines)
+    for note, count in notes.items():
+        console.print(f"– {count} row{'s' * (count != 1)}: {note}", style="yellow", markup=False, soft_wrap=True)
+    summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no finished rows"
+    console.print(f"{summary}; {computed} figures computed again and equal.", style="bold", markup=False)
+    return sum(counts[state] for state in WRONG)
+
+
+def show_figures(console: Console, row: Row) -> None:
+    """Print the scores of one row with intervals and nulls, a block for each family."""
+    headline = [figure for figure in row.figures if is_headline(figure) and not math.isnan(figure.value)]
+    for family in ("head", "read-out", "collapse"):
+        lines = [
+            (figure.metric, f"{figure.value:.4g}", _span(figure), _short(figure.untrained), _short(figure.shuffled))
+            for figure in headline
+            if METRICS[figure.metric].family == family
+        ]
+        if lines:
+            console.print(f"\n{FAMILY_TITLES[family]}", style="bold")
+            console.print(plain_table(("metric", "value", "95 % interval", "untrained", "shuffled"), lines))
+
+
+def _span(figure: Figure) -> str:
+    return "" if math.isnan(figure.low) else f"{figure.low:.4g} to {figure.high:.4g}"
+
+
+def _short(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4g}"
 
 
 def _drawn(lines: pd.DataFrame) -> RichTable:

@@ -5,8 +5,9 @@ Shape letters: N images, D feature dimensions, K coarse classes, F fine classes,
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -216,14 +217,8 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "feature_norm_cv": _collapse("feature norm, variation", "", 0, _INF, "standard deviation over mean length"),
     }
 )
-EXCESS_COLUMNS = tuple(
-    f"{name}_over_{null}"
-    for name, metric in METRICS.items()
-    if metric.family == "collapse"
-    for null in ("untrained", "shuffled")
-    if null == "untrained" or metric.level == "fine"
-)
-WORST = "(worst)"
+NULLS = ("untrained", "shuffled")
+WORST = "(worst)"  # as a superclass: the lowest of them
 
 
 @dataclass(frozen=True)
@@ -251,6 +246,41 @@ class Figure:
     high: float = math.nan
     untrained: float = math.nan
     shuffled: float = math.nan
+
+    @property
+    def over(self) -> dict[str, float]:
+        """The value in excess of both nulls; NaN where there is none, or where both are infinite."""
+        return {f"over_{null}": self.value - getattr(self, null) for null in NULLS}
+
+
+FIGURE_COLUMNS = (*(f.name for f in dataclasses.fields(Figure)), *(f"over_{null}" for null in NULLS))
+EXCESS_COLUMNS = tuple(
+    f"{name}_over_{null}"
+    for name, metric in METRICS.items()
+    if metric.family == "collapse"
+    for null in NULLS
+    if null == "untrained" or metric.level == "fine"
+)
+
+
+def is_headline(figure: Figure) -> bool:
+    """Whether a figure is of all test images before the head: those have columns of their own in results.csv."""
+    return figure.split == "test" and not figure.layer and not figure.superclass
+
+
+def wide(figures: Iterable[Figure]) -> dict[str, float]:
+    """The scores of a row: what was measured on all test images before the head, by column; the rest is NaN."""
+    return {**dict.fromkeys(METRICS, math.nan), **{figure.metric: figure.value for figure in _headlines(figures)}}
+
+
+def excess(figures: Iterable[Figure]) -> dict[str, float]:
+    """EXCESS_COLUMNS of a row."""
+    found = {f"{figure.metric}_{over}": value for figure in _headlines(figures) for over, value in figure.over.items()}
+    return {name: found.get(name, math.nan) for name in EXCESS_COLUMNS}
+
+
+def _headlines(figures: Iterable[Figure]) -> Iterator[Figure]:
+    return (figure for figure in figures if is_headline(figure))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 from benchmark import registry
 from benchmark.errors import InputError
-from benchmark.schema import Scalar
+from benchmark.schema import Measures, Scalar
 from benchmark.sweep import Grid
 
 DEFAULT_SUITE = "quickstart"
@@ -31,6 +31,7 @@ class Request:
     recipe: str = ""
     changes: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
+    measures: Measures = field(default_factory=Measures)
 
     @property
     def name(self) -> str:
@@ -82,6 +83,7 @@ def grid(request: Request) -> Grid:
         seeds=parse_seeds(request.seeds) if request.seeds else base.seeds,
         recipe=registry.recipe(request.recipe or base.recipe, changes.recipe),
         backbone_args=changes.backbones,
+        measures=request.measures,
         only_fitting=every,
     )
 

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -13,11 +13,12 @@ from torch import Generator, Tensor, nn
 from benchmark.backbones import Network
 from benchmark.data import policy
 from benchmark.methods.base import Method, Progress
-from benchmark.schema import CoarseSplit, Images, Recipe
+from benchmark.schema import CoarseSplit, Images, Recipe, Split
 
 RESIDENT_SHARE = 0.5  # of a GPU's free memory, which a training set may fill; a larger one is moved batch by batch
 MONITORED = 2000  # images of train and of val whose coarse accuracy is measured after every epoch
 EVAL_BATCH = 500
+Part = TypeVar("Part", CoarseSplit, Split)
 
 
 class Monitor(Protocol):
@@ -74,7 +75,7 @@ class Trainer:
     streams: Streams
 
 
-def pretrain(
+def pretrain(  # noqa: PLR0913, the parts of a training run
     network: Network,
     method: Method,
     recipe: Recipe,
@@ -82,6 +83,7 @@ def pretrain(
     streams: Streams,
     device: torch.device,
     monitor: Monitor,
+    observe: Callable[[int, int], Mapping[str, float]] = lambda _epoch, _epochs: {},
 ) -> list[dict[str, float]]:
     """Train a network in place.
 
@@ -93,17 +95,18 @@ def pretrain(
         streams: all randomness.
         device: where to train.
         monitor: told of every step and epoch.
+        observe: given each epoch and their number once it is trained; what it returns joins the epoch's record.
 
     Returns:
-        One record per epoch, HISTORY_COLUMNS and the method's diagnostics: `train_acc` and `val_acc` are coarse
-        accuracies on clean images of fixed subsets of at most MONITORED images, in evaluation mode; `loss` is the
-        mean training loss of the method.
+        One record per epoch, HISTORY_COLUMNS, the method's diagnostics and what was observed: `train_acc` and `val_acc`
+        are coarse accuracies on clean images of fixed subsets of at most MONITORED images, in evaluation mode; `loss`
+        is the mean training loss of the method.
 
     Raises:
         FloatingPointError: if the loss of an epoch is not finite.
     """
     trainer = prepare(network, method, recipe, splits[0], streams, device)
-    monitored = [_placed(_subset(split, MONITORED), device) for split in splits]
+    monitored = [_placed(subset(split, MONITORED), device) for split in splits]
     batch = min(recipe.batch_size, len(splits[0].labels))
     monitor.begin(recipe.epochs * steps_per_epoch(len(splits[0].labels), recipe) * batch)
     history: list[dict[str, float]] = []
@@ -113,6 +116,7 @@ def pretrain(
             train_acc = history[-1]["train_acc"] if history else 0.0
             progress = Progress(epoch, epoch / recipe.epochs, train_acc, trainer.class_counts)
             history.append(_measured_epoch(trainer, progress, monitored, monitor))
+            history[-1].update(observe(epoch, recipe.epochs))
             monitor.epoch(history[-1], recipe.epochs)
     return history
 
@@ -271,12 +275,12 @@ def _room(device: torch.device) -> float:
     return 0 if device.type == "cpu" else math.inf
 
 
-def _subset(split: CoarseSplit, most: int) -> CoarseSplit:
+def subset(split: Part, most: int) -> Part:
     """At most `most` images, evenly spaced, so that every class of a sorted set is met."""
     if len(split.labels) <= most:
         return split
     index = torch.linspace(0, len(split.labels) - 1, most, device=split.labels.device).long()
-    return CoarseSplit(split.images[index], split.labels[index])
+    return dataclasses.replace(split, images=split.images[index], labels=split.labels[index])
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

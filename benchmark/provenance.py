@@ -7,23 +7,24 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import benchmark
 from benchmark.backbones import initial_labels
 from benchmark.pretrain import autocast_dtype
-from benchmark.schema import Cell, Provenance
+from benchmark.schema import Cell
 
 
-def collect(cell: Cell, device: torch.device, split_digest: str) -> Provenance:
-    """Provenance of a cell that has just finished here."""
+def collect(cell: Cell, device: torch.device, split_digest: str) -> dict[str, Any]:
+    """What is known of a cell's provenance before it is scored, by field of `Provenance`."""
     import sklearn
     import timm
 
     commit, dirty = commit_of_checkout()
-    dtype = autocast_dtype(cell.recipe.precision, device)
-    return Provenance(
+    dtype = autocast_dtype(cell.recipe.precision if cell.recipe else "fp32", device)
+    return dict(
         package_version=benchmark.__version__,
         git_commit=commit,
         git_dirty=dirty,

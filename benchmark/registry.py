@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchmark import documents, hierarchy, variants
 from benchmark.errors import InputError, unknown
-from benchmark.schema import NAME_PATTERN, Hierarchy, Kind, Recipe, Scalar, Scores, Task
+from benchmark.schema import NAME_PATTERN, Hierarchy, Kind, Recipe, Scalar, Task
 
 if TYPE_CHECKING:
     from benchmark.methods.base import Method
@@ -221,12 +221,6 @@ def suite(name: str) -> Suite:
 def suite_files() -> Mapping[str, Path]:
     """Suite files by name."""
     return _yaml_files(PACKAGE / "suites")
-
-
-@lru_cache(maxsize=1)
-def metrics() -> Mapping[str, Mapping[str, Any]]:
-    """Score columns with title, range and meaning."""
-    return MappingProxyType({field.name: field.metadata for field in dataclasses.fields(Scores)})
 
 
 def validate(model: type[T], values: Mapping[str, Any], where: str) -> T:

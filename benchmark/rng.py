@@ -1,9 +1,9 @@
 """Streams of randomness: (cell, purpose) -> torch.Generator, by SHA-256 of names.
 
-`init`, `order`, `policy` and `probe` hash what all methods of a comparison share, so methods are compared in pairs on
-equal initial weights, batches and crops. `mix` hashes the method too. Adding a purpose never moves another, and how
-scores are defined moves none. Every generator lives on the CPU: the same draws on any device, and no synchronisation
-with a GPU.
+Every purpose but `mix` hashes what all methods of a comparison share, so methods are compared in pairs on equal initial
+weights, batches, crops, few-shot episodes and bootstrap resamples. `mix` hashes the method too. Adding a purpose never
+moves another, and how scores are defined moves none. Every generator lives on the CPU: the same draws on any device,
+and no synchronisation with a GPU.
 """
 
 import hashlib
@@ -16,7 +16,22 @@ from torch import Generator, Tensor
 
 from benchmark.schema import Cell
 
-Purpose = Literal["init", "order", "policy", "probe", "dropout", "mix"]
+Purpose = Literal[
+    "init",
+    "order",
+    "policy",
+    "dropout",
+    "mix",
+    "tune-init",
+    "tune-order",
+    "tune-policy",
+    "tune-dropout",
+    "tune-mix",
+    "episodes",
+    "clustering",
+    "bootstrap",
+    "shuffle",
+]
 
 
 def seed(cell: Cell, purpose: Purpose) -> int:

@@ -28,6 +28,8 @@ METRIC_VERSION = 3  # of the scores; raised when a definition changes or one is 
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")  # only such names ever become paths
 
+EXTERNAL = "external"  # the recipe of rows whose network was trained elsewhere
+
 Kind = Literal["coarse-to-fine", "long-tailed", "subpopulation-shift"]
 Scalar = bool | int | float | str
 
@@ -203,9 +205,27 @@ class Recipe:
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "title")}
 
 
+@validated(frozen=True, config=ConfigDict(extra="forbid"))
+class Measures:
+    """What is measured of a cell beside the scores that every row has; none of it changes those."""
+
+    track: Annotated[int, Field(ge=0, description="collapse metrics in history.csv every so many epochs; 0: never")] = 0
+    layers: Annotated[bool, Field(description="collapse metrics at the hidden stages of the backbone")] = False
+    fine_tune: Annotated[bool, Field(description="train the whole network on fine labels, too")] = False
+
+    @property
+    def chosen(self) -> dict[str, Scalar]:
+        """Those that are asked for."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value}
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One run: a task, a method, a backbone, a recipe and a seed, all parameters resolved."""
+    """One run: a task, a method, a backbone, a recipe and a seed, all parameters resolved.
+
+    A network that was trained elsewhere is a cell without a recipe: its method is the name it was given, and
+    `method_digest` is of its file.
+    """
 
     task: Task
     data_digest: str
@@ -213,9 +233,10 @@ class Cell:
     method_params: Mapping[str, Scalar] = field(hash=False)
     backbone: str
     backbone_args: Mapping[str, Scalar] = field(hash=False)
-    recipe: Recipe
+    recipe: Recipe | None
     seed: int
     method_digest: str = ""  # of a plug-in's file; empty for a shipped method
+    measures: Measures = field(default_factory=Measures)
 
     @property
     def shared_identity(self) -> dict[str, Any]:
@@ -225,7 +246,7 @@ class Cell:
             "data_digest": self.data_digest,
             "backbone": self.backbone,
             "backbone_args": dict(self.backbone_args),
-            "recipe": self.recipe.hyperparameters,
+            "recipe": self.recipe.hyperparameters if self.recipe else {},
             "seed": self.seed,
         }
 
@@ -236,9 +257,20 @@ class Cell:
         return {**self.shared_identity, "method": self.method, "method_params": dict(self.method_params), **plugin}
 
     @property
+    def features_identity(self) -> dict[str, Any]:
+        """Everything that can change what scores are computed from."""
+        measures = {"measures": self.measures.chosen} if self.measures.chosen else {}
+        return {**self.training_identity, **measures}
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Everything that can change the cell's numbers."""
-        return {**self.training_identity, "metric_version": METRIC_VERSION}
+        return {**self.features_identity, "metric_version": METRIC_VERSION}
+
+    @cached_property
+    def features_key(self) -> str:
+        """Name of the file of kept features; another metric version finds it again."""
+        return digest(self.features_identity, length=20)
 
     @cached_property
     def key(self) -> str:
@@ -291,16 +323,34 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """The true labels of everything that is scored."""
+
+    train: Tensor  # (N,) int64 in [0, F), of the splits that are evaluated
+    val: Tensor
+    test: Tensor
+    shots: Tensor  # (F,) int64, training images of each fine class
+    held_out: Tensor  # (M,) int64 in [0, K), coarse labels of the images held out from pretraining
+    source: Tensor | None = None  # (M',) int64 in [0, K), of test images of subclasses that pretraining has seen
+
+
+Affine = tuple["Tensor", "Tensor"]  # weight (K, D) and bias (K,) of a linear classifier
+
+
+@dataclass(frozen=True)
 class Features:
-    """One frozen pass over the splits, and the linear coarse head that was trained on top."""
+    """One frozen pass over the splits, and what the coarse head that was trained on top makes of it."""
 
     train: Tensor  # (N, D) float32, pooled, before the head
     val: Tensor
     test: Tensor
-    val_logits: Tensor  # (N, K) float32, the coarse head on val
-    test_logits: Tensor  # (N, K) float32, the coarse head on test
-    head_weight: Tensor | None  # (K, D); None where the head is not linear
-    head_bias: Tensor | None  # (K,)
+    head: Affine | None  # the coarse head; None where it is not linear
+    held_out_logits: Tensor | None  # (M, K) float32, the head on images held out from pretraining; None without a head
+    test_logits: Tensor | None  # (N, K) float32, the head on test
+    source_logits: Tensor | None = None  # (M, K) float32, the head on test images of subclasses it has seen, of a shift
+    untrained: Tensor | None = None  # (N, D) float32, test images through the network before training
+    layers: Mapping[str, Tensor] = field(default_factory=dict)  # test images at hidden stages, (N, D') each
+    tuned: Tensor | None = None  # (N,) int64, fine classes of test images by the network trained on fine labels
 
 
 @dataclass(frozen=True)
@@ -318,6 +368,7 @@ class Cost:
 
     pretrain_seconds: float
     extract_seconds: float
+    fine_tune_seconds: float  # 0 without --fine-tune
     score_seconds: float
     images_per_second: float  # median over epochs of the training loop
     peak_memory_mb: float  # resident set on a CPU, allocated memory on a GPU; MiB
@@ -341,6 +392,9 @@ class Provenance:
     init: str  # "scratch", or "pretrained"
     init_labels: str  # labels the initialisation has seen; "none" from scratch
     split_digest: str
+    predictions_digest: str  # SHA-256 of the file of predictions
+    features_digest: str  # SHA-256 of the file of kept features; empty if they were not kept
+    scored_commit: str  # of the scores; another than git_commit where kept features were scored again
     command: str
     finished_at: str  # UTC, ISO 8601
 
@@ -375,6 +429,7 @@ CELL_COLUMNS = (
     "recipe",
     "recipe_params",
     "seed",
+    "measures",
     "metric_version",
 )
 SELECTION_COLUMNS = tuple(f.name for f in dataclasses.fields(Selection))
@@ -412,8 +467,9 @@ def cell_columns(cell: Cell) -> dict[str, Scalar]:
         "method_digest": cell.method_digest,
         "backbone": cell.backbone,
         "backbone_args": json.dumps(dict(cell.backbone_args), sort_keys=True),
-        "recipe": cell.recipe.name,
-        "recipe_params": json.dumps(cell.recipe.hyperparameters, sort_keys=True),
+        "recipe": cell.recipe.name if cell.recipe else EXTERNAL,
+        "recipe_params": json.dumps(cell.recipe.hyperparameters if cell.recipe else {}, sort_keys=True),
         "seed": cell.seed,
+        "measures": json.dumps(cell.measures.chosen, sort_keys=True),
         "metric_version": METRIC_VERSION,
     }

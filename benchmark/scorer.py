@@ -1,92 +1,97 @@
-"""Features -> Scores: every read-out and every collapse metric of a cell, from one feature pass."""
+"""Features -> figures: every read-out and every collapse metric of a cell, from one feature pass."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from benchmark.collapse.alignment import alignment, class_separation_r2, uniformity
-from benchmark.collapse.margins import margin_summary
-from benchmark.collapse.neural_collapse import nc1
-from benchmark.collapse.rank import rankme
-from benchmark.collapse.separability import subclass_separability
-from benchmark.probes import knn, linear, ncm
-from benchmark.schema import Data, Features, Scores, Selection, Split, Task
+from benchmark import figures as read_out_figures
+from benchmark import resampling
+from benchmark.collapse.measure import bootstrap, by_superclass, measure, measure_fine, shuffled
+from benchmark.metrics import Figure, Predictions
+from benchmark.probes import readouts
+from benchmark.probes.linear import LinearProbe
+from benchmark.schema import Features, Labels, Selection, Task
 
-MANY, FEW = 100, 20  # training images: more than MANY, fewer than FEW (Liu et al., CVPR 2019)
+REPLICATES = 200  # bootstrap resamples of the test images
+SHUFFLES = 10  # of the fine labels, whose mean is the null
 
 
-def score(features: Features, data: Data, task: Task, seen: tuple[Features, Data]) -> tuple[Scores, Selection]:
-    """All scores on test, and the validation figures that choices were made by.
+@dataclass(frozen=True)
+class Chance:
+    """The draws that scores depend on; equal for all methods of a comparison."""
+
+    episodes: Generator
+    clustering: int  # a seed
+    bootstrap: Generator
+    shuffle: Generator
+
+
+def score(
+    features: Features, labels: Labels, task: Task, chance: Chance
+) -> tuple[tuple[Figure, ...], Selection, Predictions]:
+    """All figures of a cell, the validation figures that choices were made by, and what the read-outs answered.
 
     Args:
         features: of the splits that are evaluated, on the CPU.
-        data: their fine labels.
+        labels: their fine labels, and the coarse ones of what the head alone is measured on.
         task: gives the coarse label of each fine one.
-        seen: features and labels of the splits that pretraining was on; the same but for a subpopulation shift.
+        chance: draws of episodes, resamples and shuffles.
 
     Raises:
-        ValueError: if a test feature is zero or not finite.
+        ValueError: if a feature is zero or not finite.
     """
+    predictions, probe = readouts.answer(features, labels, task, chance.episodes, chance.clustering)
+    weights = resampling.weights(labels.test, REPLICATES, chance.bootstrap)
+    found = [
+        *read_out_figures.of(predictions, task, weights),
+        *collapse_figures(features, labels, task, probe, weights, chance.shuffle),
+    ]
+    return tuple(found), Selection(_held_out_accuracy(features, labels), probe.val_acc, probe.l2), predictions
+
+
+def collapse_figures(
+    features: Features, labels: Labels, task: Task, probe: LinearProbe, weights: Tensor, shuffle: Generator
+) -> list[Figure]:
+    """Collapse metrics of test features with intervals and nulls, of train features, by superclass and by layer."""
     to_coarse = torch.tensor(task.evaluation.fine_to_coarse)
-    fine, coarse = data.test.labels, to_coarse[data.test.labels]
-    probe = linear.fit((features.train, data.train.labels), (features.val, data.val.labels))
-    logits = probe.logits(features.test)  # (N, F)
-    other_superclass = to_coarse[None, :] != coarse[:, None]  # (N, F)
-    bank = torch.cat([features.train, features.val]), torch.cat([data.train.labels, data.val.labels])
-    num_fine = len(to_coarse)
-    right = features.test_logits.argmax(dim=1) == coarse
-    within, separability = math.nan, math.nan  # undefined where every coarse class is one fine class
-    if task.kind != "long-tailed":
-        within = _accuracy(logits.masked_fill(other_superclass, -math.inf).argmax(dim=1), fine)
-        separability = subclass_separability(features.test, fine, coarse)
-    margins = (math.nan, math.nan)
-    if features.head_weight is not None:
-        margins = margin_summary(features.test_logits, features.head_weight, coarse)
-    scores = Scores(
-        coarse_acc=_accuracy(features.test_logits.argmax(dim=1), coarse),
-        worst_class_acc=min(float(right[coarse == label].double().mean()) for label in coarse.unique()),
-        **_shot_accuracies(right, data.shots[fine], task),
-        source_coarse_acc=_coarse_accuracy(seen[0].test_logits, seen[1].test, task)
-        if task.hierarchy.target
-        else math.nan,
-        fine_linear_acc=_accuracy(logits.argmax(dim=1), fine),
-        fine_linear_within_acc=within,
-        fine_knn_acc=_accuracy(knn.predict(bank, features.test, num_fine), fine),
-        fine_ncm_acc=_accuracy(ncm.predict(bank, features.test, num_fine), fine),
-        alignment_coarse=alignment(features.test, coarse),
-        alignment_fine=alignment(features.test, fine),
-        uniformity=uniformity(features.test),
-        nc1_coarse=nc1(features.test, coarse),
-        nc1_fine=nc1(features.test, fine),
-        subclass_separability=separability,
-        class_separation_r2=class_separation_r2(features.test, coarse),
-        rankme=rankme(features.test),
-        margin_mean=margins[0],
-        margin_cv=margins[1],
-    )
-    return scores, Selection(_coarse_accuracy(seen[0].val_logits, seen[1].val, task), probe.val_acc, probe.l2)
+    heads = features.head, probe.on_raw_features()
+    values = measure(features.test, labels.test, to_coarse, *heads)
+    drawn = bootstrap(features.test, labels.test, to_coarse, weights, *heads)
+    intervals = {name: resampling.interval(replicates) for name, replicates in drawn.items()}
+    nulls = _untrained(features, labels, to_coarse), _shuffled(features.test, labels.test, to_coarse, shuffle)
+    undefined = (math.nan, math.nan)
+    found = [
+        Figure(
+            name, value, "test", "", "", *intervals.get(name, undefined), *(null.get(name, math.nan) for null in nulls)
+        )
+        for name, value in values.items()
+    ]
+    found += [
+        Figure(name, value, superclass=task.evaluation.coarse_classes[label])
+        for (name, label), value in by_superclass(features.test, labels.test, to_coarse, *heads).items()
+    ]
+    found += [Figure(n, v, split="train") for n, v in measure(features.train, labels.train, to_coarse, *heads).items()]
+    for layer, outputs in features.layers.items():
+        found += [Figure(n, v, layer=layer) for n, v in measure(outputs, labels.test, to_coarse).items()]
+    return found
 
 
-def _shot_accuracies(right: Tensor, shots: Tensor, task: Task) -> dict[str, float]:
-    """Accuracy among test images of classes with many, medium and few training images; NaN where there are none.
-
-    Args:
-        right: (N,) bool, whether the head is.
-        shots: (N,) int64, training images of each image's class.
-        task: groups are of long-tailed tasks only.
-    """
-    groups = {"many_acc": shots > MANY, "medium_acc": (shots >= FEW) & (shots <= MANY), "few_acc": shots < FEW}
-    if task.kind != "long-tailed":
-        return dict.fromkeys(groups, math.nan)
-    return {name: float(right[group].double().mean()) for name, group in groups.items()}
+def _untrained(features: Features, labels: Labels, to_coarse: Tensor) -> Mapping[str, float]:
+    """The metrics before training; those of a classifier are left out, for there is none yet."""
+    return {} if features.untrained is None else measure(features.untrained, labels.test, to_coarse)
 
 
-def _coarse_accuracy(logits: Tensor, split: Split, task: Task) -> float:
-    """Of the head on images that pretraining was on, or held out from them."""
-    coarse = torch.tensor(task.pretraining.fine_to_coarse)[split.labels]
-    return _accuracy(logits.argmax(dim=1), coarse)
+def _shuffled(features: Tensor, fine: Tensor, to_coarse: Tensor, rng: Generator) -> Mapping[str, float]:
+    """Means over shuffles of fine labels inside coarse classes."""
+    drawn = [measure_fine(features, shuffled(fine, to_coarse, rng), to_coarse) for _ in range(SHUFFLES)]
+    return {name: math.fsum(one[name] for one in drawn) / SHUFFLES for name in drawn[0]}
 
 
-def _accuracy(predicted: Tensor, labels: Tensor) -> float:
-    return float((predicted == labels).double().mean())
+def _held_out_accuracy(features: Features, labels: Labels) -> float:
+    """Coarse accuracy of the head on images held out from pretraining; NaN without a head."""
+    if features.held_out_logits is None:
+        return math.nan
+    return float((features.held_out_logits.argmax(dim=1) == labels.held_out).double().mean())

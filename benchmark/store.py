@@ -1,11 +1,13 @@
 """Rows on disk: one JSON per cell, whole or absent, first writer wins; CSVs are merged from them at any time.
 
-`cells/<key>.json` are the truth. A failed cell leaves `failures/<key>.json`, which a later success outranks.
+`cells/<key>.json` are the truth. A failed cell leaves `failures/<key>.json`, which a later success outranks. Beside a
+row lie its predictions, `predictions/<key>.<digest>.npz`, and its features if they were kept.
 """
 
 import csv
 import dataclasses
 import errno
+import io
 import json
 import math
 import os
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import InputError
+from benchmark.metrics import FIGURE_COLUMNS, Figure, excess, wide
 from benchmark.schema import (
     CELL_COLUMNS,
     HISTORY_COLUMNS,
@@ -27,6 +30,7 @@ from benchmark.schema import (
     cell_columns,
 )
 
+SHORT_COLUMNS = ("key", "task", "method", "method_params", "backbone", "recipe", "seed")  # of the long tables
 DRAFT_AGE_SECONDS = 24 * 3600  # drafts older than this belong to nobody alive
 
 
@@ -37,6 +41,8 @@ class Store:
         self.folder = folder
         self.cells = folder / "cells"
         self.failures = folder / "failures"
+        self.predictions = folder / "predictions"
+        self.features = folder / "features"
 
     def open(self) -> None:
         """Make the folder, or check that it is ours and can be written.
@@ -45,12 +51,12 @@ class Store:
             InputError: if it was made by another schema version, or cannot be written.
         """
         with _reporting(self.folder):
-            for path in (self.cells, self.failures):
+            for path in (self.cells, self.failures, self.predictions):
                 path.mkdir(parents=True, exist_ok=True)
                 _remove_old_drafts(path)
             marker = self.folder / "store.json"
             if not marker.exists():
-                _publish(marker, {"schema": SCHEMA_VERSION})
+                _publish(marker, _json({"schema": SCHEMA_VERSION}))
             probe = self.cells / f".{uuid.uuid4().hex}"
             probe.touch()
             probe.unlink()
@@ -77,8 +83,8 @@ class Store:
         """Whether a cell has failed and not succeeded since."""
         return not self.has(key) and (self.failures / f"{key}.json").exists()
 
-    def publish(self, row: Row) -> None:
-        """Write a row; if the cell has one already, that one stays.
+    def publish(self, row: Row, predictions: bytes) -> None:
+        """Write a row and its predictions; if the cell has a row already, that one stays.
 
         Raises:
             InputError: if the folder cannot be written or is full.
@@ -86,11 +92,20 @@ class Store:
         record = {
             "schema": SCHEMA_VERSION,
             "cell": cell_columns(row.cell),
-            **{part: dataclasses.asdict(getattr(row, part)) for part in ("scores", "selection", "cost", "provenance")},
+            **{part: dataclasses.asdict(getattr(row, part)) for part in ("selection", "cost", "provenance")},
+            "figures": [dataclasses.asdict(figure) for figure in row.figures],
             "history": [dict(epoch) for epoch in row.history],
         }
+        beside = self.predictions_of(row.cell.key, row.provenance.predictions_digest)
         with _reporting(self.folder):
-            _publish(self.cells / f"{row.cell.key}.json", record)
+            _publish(beside, predictions)
+            _publish(self.cells / f"{row.cell.key}.json", _json(record))
+        if self.record(row.cell.key)["provenance"]["predictions_digest"] != row.provenance.predictions_digest:
+            beside.unlink(missing_ok=True)  # another writer was first
+
+    def predictions_of(self, key: str, digest: str) -> Path:
+        """The file of a row's predictions; its name says which row of two writers it belongs to."""
+        return self.predictions / f"{key}.{digest[:8]}.npz"
 
     def fail(self, cell: Cell, reason: str, traceback: str, seconds: float) -> None:
         """Record a failure, replacing an earlier one."""
@@ -103,12 +118,21 @@ class Store:
         }
         with _reporting(self.folder):
             (self.failures / f"{cell.key}.json").unlink(missing_ok=True)
-            _publish(self.failures / f"{cell.key}.json", record)
+            _publish(self.failures / f"{cell.key}.json", _json(record))
+
+    def record(self, key: str) -> dict[str, Any]:
+        """A finished cell as it is stored."""
+        return _read(self.cells / f"{key}.json")
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Every finished cell as it is stored, by key."""
+        return self._records(self.cells)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every cell as a mapping with RESULT_COLUMNS; failed ones have `status` failed and a reason."""
-        for record in self._records(self.cells):
-            flat = {k: v for part in ("scores", "selection", "cost", "provenance") for k, v in record[part].items()}
+        for record in self.records():
+            flat = {k: v for part in ("selection", "cost", "provenance") for k, v in record[part].items()}
+            flat |= wide(figures(record)) | excess(figures(record))
             yield {**dict.fromkeys(RESULT_COLUMNS), **record["cell"], **flat, "status": "ok", "reason": ""}
         for record in self._records(self.failures):
             if not self.has(record["cell"]["key"]):
@@ -116,27 +140,49 @@ class Store:
                 yield {**blank, **record["cell"], "status": "failed", "reason": record["reason"]}
 
     def merge(self) -> None:
-        """Write results.csv and history.csv from the cells, each replaced as a whole."""
+        """Write results.csv, scores.csv and history.csv from the cells, each replaced as a whole."""
         with _reporting(self.folder):
-            rows = sorted(self.rows(), key=_order)
-            _write_csv(self.folder / "results.csv", RESULT_COLUMNS, rows)
-            records = sorted(self._records(self.cells), key=lambda record: _order(record["cell"]))
-            epochs = [{**record["cell"], **epoch} for record in records for epoch in record["history"]]
-            named = {*CELL_COLUMNS, *HISTORY_COLUMNS}
-            diagnostics = sorted({column for epoch in epochs for column in epoch} - named)
-            columns = ("key", "task", "method", "method_params", "backbone", "recipe", "seed")
-            _write_csv(self.folder / "history.csv", (*columns, *HISTORY_COLUMNS, *diagnostics), epochs)
+            for name, text in self._tables().items():
+                _replace(self.folder / name, text)
+
+    def stale(self) -> list[str]:
+        """Names of the merged tables that are not what the cells say."""
+        expected = self._tables()
+        return [name for name, text in expected.items() if _text(self.folder / name) != text]
+
+    def _tables(self) -> dict[str, str]:
+        records = sorted(self.records(), key=lambda record: _order(record["cell"]))
+        lines = [
+            {**record["cell"], **dataclasses.asdict(figure), **figure.over}
+            for record in records
+            for figure in figures(record)
+        ]
+        epochs = [{**record["cell"], **epoch} for record in records for epoch in record["history"]]
+        diagnostics = sorted({column for epoch in epochs for column in epoch} - {*CELL_COLUMNS, *HISTORY_COLUMNS})
+        return {
+            "results.csv": _csv(RESULT_COLUMNS, sorted(self.rows(), key=_order)),
+            "scores.csv": _csv((*SHORT_COLUMNS, *FIGURE_COLUMNS), lines),
+            "history.csv": _csv((*SHORT_COLUMNS, *HISTORY_COLUMNS, *diagnostics), epochs),
+        }
 
     def _records(self, folder: Path) -> Iterator[dict[str, Any]]:
-        for path in sorted(folder.glob("*.json")):
-            try:
-                record = json.loads(path.read_text())
-                sound = record["schema"] == SCHEMA_VERSION and record["cell"]["key"] == path.stem
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{path}: not a whole row ({error}); delete it, its cell runs again") from error
-            if not sound:
-                raise InputError(f"{path}: not the row its name says; delete it, its cell runs again")
-            yield record
+        return (_read(path) for path in sorted(folder.glob("*.json")))
+
+
+def figures(record: Mapping[str, Any]) -> tuple[Figure, ...]:
+    """The lines of scores.csv of a stored cell."""
+    return tuple(Figure(**{name: _number(value) for name, value in line.items()}) for line in record["figures"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        sound = record["schema"] == SCHEMA_VERSION and record["cell"]["key"] == path.stem
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a whole row ({error}); delete it, its cell runs again") from error
+    if not sound:
+        raise InputError(f"{path}: not the row its name says; delete it, its cell runs again")
+    return record
 
 
 def _order(cell: Mapping[str, Any]) -> tuple[str, str, str, str, str, int]:
@@ -150,13 +196,26 @@ def _order(cell: Mapping[str, Any]) -> tuple[str, str, str, str, str, int]:
     )
 
 
-def _publish(path: Path, record: Mapping[str, Any]) -> None:
+def _json(record: Mapping[str, Any]) -> bytes:
+    """Readable, and a line for each member of a list: rows are compared by eye and by version control."""
+    parts = []
+    for name, value in _finite(record).items():
+        if isinstance(value, list):
+            text = (
+                "[\n  " + ",\n  ".join(json.dumps(line, allow_nan=False) for line in value) + "\n ]" if value else "[]"
+            )
+        else:
+            text = json.dumps(value, indent=1, allow_nan=False).replace("\n", "\n ")
+        parts.append(f" {json.dumps(name)}: {text}")
+    return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
+
+
+def _publish(path: Path, content: bytes) -> None:
     """Whole or not at all, and the first writer wins: a draft beside it, flushed to disk, then linked."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with draft.open("x") as file:
-            json.dump(_finite(record), file, indent=1, allow_nan=False)
-            file.write("\n")
+        with draft.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         try:
@@ -180,20 +239,38 @@ def _finite(value: Any) -> Any:
     return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def _number(value: Any) -> Any:
+    """What `_finite` made of a number, as a number again."""
+    return math.nan if value is None else float(value) if value in ("inf", "-inf") else value
+
+
+def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Undefined is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_finite(row) for row in rows)
+    return text.getvalue()
+
+
+def _replace(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with draft.open("x", newline="") as file:
-            writer = csv.DictWriter(file, list(columns), extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        draft.write_text(text, encoding="utf-8", newline="")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except (OSError, ValueError):
+        return ""
+
+
 def _remove_old_drafts(folder: Path) -> None:
-    for draft in folder.glob(".*.json.*"):
+    for draft in folder.glob(".*.*.*"):
         if time.time() - draft.stat().st_mtime > DRAFT_AGE_SECONDS:
             draft.unlink(missing_ok=True)
 

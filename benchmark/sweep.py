@@ -12,13 +12,13 @@ import torch
 
 from benchmark import backbones, data, registry
 from benchmark.backbones import Network
-from benchmark.cell import run_cell
+from benchmark.cell import Shelf, run_cell
 from benchmark.data import Decoded
 from benchmark.data.source import Watcher
 from benchmark.errors import InputError
 from benchmark.methods.base import Method
 from benchmark.pretrain import Monitor
-from benchmark.schema import Cell, Recipe, Scalar, Task
+from benchmark.schema import Cell, Measures, Recipe, Scalar, Task
 from benchmark.store import Store
 
 
@@ -32,6 +32,7 @@ class Grid:
     seeds: Sequence[int]
     recipe: Recipe
     backbone_args: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    measures: Measures = field(default_factory=Measures)
     only_fitting: bool = False  # leave out methods that cannot train a backbone, rather than refuse the grid
 
 
@@ -118,6 +119,7 @@ def _cells(
             recipe=grid.recipe,
             seed=seed,
             method_digest=registry.method_digest(name),
+            measures=grid.measures,
         )
         for seed, (name, method) in itertools.product(grid.seeds, methods)
     ]
@@ -161,26 +163,35 @@ def todo(plan: Plan, store: Store, retry_failed: bool = False) -> list[Cell]:
     return [cell for cell in missing if retry_failed or not store.failed(cell.key)]
 
 
-def run(cells: Iterable[Cell], plan: Plan, store: Store, device: torch.device, display: Display) -> Outcome:
+def run(
+    cells: Iterable[Cell],
+    plan: Plan,
+    store: Store,
+    device: torch.device,
+    display: Display,
+    keep_features: bool = False,
+) -> Outcome:
     """Run cells in order; a failing one is recorded and the rest go on.
+
+    Cells whose features lie in the store are only scored.
 
     Raises:
         InputError: if the output folder cannot be written any more.
         KeyboardInterrupt: on Ctrl-C; finished cells are stored.
     """
-    outcome = Outcome()
+    outcome, shelf = Outcome(), Shelf(store.features, keep_features)
     for cell in cells:
         started = time.perf_counter()
         monitor = display.cell_started(cell)
         problem = ""
         try:
-            row = run_cell(cell, plan.images[cell.task.name], device, monitor)
+            row, predictions = run_cell(cell, plan.images[cell.task.name], device, monitor, shelf)
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
             store.fail(cell, problem, traceback.format_exc(), time.perf_counter() - started)
             outcome.failed += 1
         else:
-            store.publish(row)
+            store.publish(row, predictions)
             outcome.done += 1
         display.cell_finished(cell, time.perf_counter() - started, problem)
     return outcome

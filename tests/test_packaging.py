@@ -15,6 +15,7 @@ PACKAGE = ROOT / "benchmark"
 # Imports go from a later layer to an earlier one, or stay inside one.
 LAYERS = [
     ["errors"],
+    ["metrics"],
     ["schema"],
     ["documents", "rng", "breeds"],
     ["hierarchy", "variants"],
@@ -25,13 +26,14 @@ LAYERS = [
     ["authoring"],
     ["drafts"],
     ["pretrain"],
-    ["features"],
+    ["features", "archive", "resampling"],
     ["probes", "collapse"],
+    ["figures"],
     ["scorer"],
     ["provenance"],
     ["cell"],
     ["store", "report"],
-    ["sweep", "speed", "check", "doctor"],
+    ["sweep", "speed", "check", "doctor", "external", "verify"],
     ["options", "catalogue", "console"],
     ["cli"],
 ]

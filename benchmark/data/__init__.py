@@ -1,5 +1,5 @@
 """Where pixels come from: one module per source family, the decoded cache, splits, and the image policy."""
 
-from benchmark.data.loading import Decoded, coarsen, cover, decode, load
+from benchmark.data.loading import Decoded, coarsen, cover, decode, load, without
 
-__all__ = ["Decoded", "coarsen", "cover", "decode", "load"]
+__all__ = ["Decoded", "coarsen", "cover", "decode", "load", "without"]

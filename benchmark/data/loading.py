@@ -87,7 +87,7 @@ def cover(task: Task, decoded: Decoded, allow_missing: bool = False) -> Task:
         remedy = "list them in the hierarchy (under `ignore` to leave them out), or mend the data"
         remedy += "; --allow-missing goes on without the former" if missing else ""
         raise InputError(f"{tree.name}: {tree.source} has {'; '.join(problems)}. Remedy: {remedy}")
-    return _without(task, missing) if missing else task
+    return without(task, missing) if missing else task
 
 
 def unmatched(tree: Hierarchy, classes: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -97,7 +97,7 @@ def unmatched(tree: Hierarchy, classes: Collection[str]) -> tuple[tuple[str, ...
     return tuple(missing), tuple(sorted(set(classes) - set(tree.leaves) - ignored))
 
 
-def _without(task: Task, missing: tuple[str, ...]) -> Task:
+def without(task: Task, missing: tuple[str, ...]) -> Task:
     """The task without some classes, and without superclasses that lose all they are pretrained or evaluated on."""
     tree = task.hierarchy
     left = tree.only(set(tree.leaves) - set(missing))
@@ -113,7 +113,7 @@ def _without(task: Task, missing: tuple[str, ...]) -> Task:
             "get the images, or choose a task that they cover"
         )
     halves = [path[-1] for path in left.paths if path[tree.levels.index(task.coarse_level)] not in whole]
-    return _without(task, tuple(sorted({*missing, *halves}))) if halves else smaller
+    return without(task, tuple(sorted({*missing, *halves}))) if halves else smaller
 
 
 def _has_fine_classes(task: Task) -> bool:

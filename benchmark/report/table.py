@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark.errors import InputError, unknown
-from benchmark.schema import RESULT_COLUMNS, SCORE_COLUMNS, SELECTION_COLUMNS
+from benchmark.metrics import METRICS
+from benchmark.schema import RESULT_COLUMNS, SELECTION_COLUMNS
 
 TRANSFER = ("coarse_acc", "fine_linear_acc", "fine_linear_within_acc", "fine_knn_acc", "fine_ncm_acc")
 COLLAPSE = ("subclass_separability", "alignment_coarse", "uniformity", "rankme", "margin_cv")
@@ -101,7 +102,7 @@ def checked_columns(names: Sequence[str]) -> Sequence[str]:
     Raises:
         InputError: for a name that is neither, with the nearest one.
     """
-    known = (*SCORE_COLUMNS, *SELECTION_COLUMNS)
+    known = (*METRICS, *SELECTION_COLUMNS)
     for name in names:
         if name not in known:
             raise unknown("column", name, known, "See `c2f list metrics`.")
