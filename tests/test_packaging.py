@@ -15,8 +15,9 @@ PACKAGE = ROOT / "benchmark"
 # Imports go from a later layer to an earlier one, or stay inside one.
 LAYERS = [
     ["errors"],
+    ["metrics"],
     ["schema"],
-    ["documents", "rng", "breeds"],
+    ["documents", "rng", "breeds", "resampling"],
     ["hierarchy", "variants"],
     ["data", "backbones"],
     ["methods"],
@@ -27,6 +28,7 @@ LAYERS = [
     ["pretrain"],
     ["features"],
     ["probes", "collapse"],
+    ["figures"],
     ["scorer"],
     ["provenance"],
     ["cell"],
