@@ -17,7 +17,7 @@ LAYERS = [
     ["errors"],
     ["metrics"],
     ["schema"],
-    ["documents", "rng", "breeds"],
+    ["documents", "rng", "breeds", "resampling"],
     ["hierarchy", "variants"],
     ["data", "backbones"],
     ["methods"],

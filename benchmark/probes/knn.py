@@ -26,6 +26,6 @@ def predict(bank: tuple[Tensor, Tensor], queries: Tensor, num_classes: int) -> T
     for chunk in F.normalize(queries, dim=1).split(CHUNK):
         similarity, neighbour = (chunk @ unit_bank.T).topk(k, dim=1)  # (n, k)
         weights = ((similarity - 1) / TEMPERATURE).exp()  # a common factor: no overflow, same arg-max
-        votes = torch.zeros(len(chunk), num_classes).scatter_add_(1, bank[1][neighbour], weights)
+        votes = similarity.new_zeros(len(chunk), num_classes).scatter_add_(1, bank[1][neighbour], weights)
         predicted.append(votes.argmax(dim=1))
     return torch.cat(predicted)

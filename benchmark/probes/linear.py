@@ -36,6 +36,11 @@ class LinearProbe:
         """(N, D) float -> (N, F) float64."""
         return _logits(self.coefficients, _with_one((features - self.mean) / self.scale).double())
 
+    def on_raw_features(self) -> tuple[Tensor, Tensor]:
+        """Weight (F, D) and bias (F,) float64 that give the same logits from features that are not standardised."""
+        weight = self.coefficients[:, :-1] / self.scale
+        return weight, self.coefficients[:, -1] - weight @ self.mean.double()
+
 
 def fit(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> LinearProbe:
     """Choose l2 on val, then refit on train + val.
@@ -58,13 +63,13 @@ def fit(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> LinearProbe
     for l2 in GRID:
         start = solve(x, train[1], l2, start)
         solutions.append(start)
-        predicted = _logits(start, x_val.double()).argmax(dim=1)
+        predicted = _logits(start.to(x.device), x_val.double()).argmax(dim=1)
         accuracies.append(float((predicted == val[1]).double().mean()))
     best = int(np.argmax(accuracies))  # the first, so the larger l2 of equals
 
     both, labels = torch.cat([x, x_val]), torch.cat([train[1], val[1]])
     coefficients = solve(both, labels, GRID[best], solutions[best])
-    return LinearProbe(coefficients, mean, scale, GRID[best], accuracies[best])
+    return LinearProbe(coefficients.to(x.device), mean, scale, GRID[best], accuracies[best])
 
 
 def solve(x: Tensor, labels: Tensor, l2: float, start: Tensor, tolerance: float = TOLERANCE) -> Tensor:
@@ -74,11 +79,11 @@ def solve(x: Tensor, labels: Tensor, l2: float, start: Tensor, tolerance: float 
         x: (N, D + 1) float32, the last column ones.
         labels: (N,) int64 in [0, F).
         l2: >= 0.
-        start: (F, D + 1) float64.
+        start: (F, D + 1) float64, on the CPU.
         tolerance: largest entry of the gradient at the solution.
 
     Returns:
-        (F, D + 1) float64.
+        (F, D + 1) float64, on the CPU.
 
     Raises:
         ArithmeticError: if the tolerance is not reached.
@@ -106,12 +111,12 @@ class _Objective:
 
     def __call__(self, flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weight = torch.from_numpy(flat).reshape(self.shape)
-        log_p = F.log_softmax(_logits(weight.to(self.x.dtype), self.x), dim=1)  # (N, F)
+        log_p = F.log_softmax(_logits(weight.to(self.x), self.x), dim=1)  # (N, F)
         loss = -log_p.gather(1, self.labels).double().mean()
-        residual = log_p.exp_().scatter_add_(1, self.labels, -torch.ones_like(self.labels, dtype=self.x.dtype))
+        residual = log_p.exp_().scatter_add_(1, self.labels, -torch.ones_like(log_p[:, :1]))
         penalised = weight.clone()
         penalised[:, -1] = 0  # the bias is free
-        gradient = (residual.T @ self.x).double() / len(self.x) + self.l2 * penalised
+        gradient = (residual.T @ self.x).cpu().double() / len(self.x) + self.l2 * penalised
         return float(loss + self.l2 / 2 * penalised.square().sum()), gradient.numpy().ravel()
 
 

@@ -1,6 +1,5 @@
 """Nearest class mean: cosine to the class means of unit features (Mensink et al., TPAMI 2013)."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,5 +16,5 @@ def predict(bank: tuple[Tensor, Tensor], queries: Tensor, num_classes: int) -> T
         (N,) int64.
     """
     unit = F.normalize(bank[0], dim=1)
-    means = torch.zeros(num_classes, unit.shape[1]).index_add_(0, bank[1], unit)  # the sum has the same angle
+    means = unit.new_zeros(num_classes, unit.shape[1]).index_add_(0, bank[1], unit)  # the sum has the same angle
     return (F.normalize(queries, dim=1) @ F.normalize(means, dim=1).T).argmax(dim=1)

@@ -1,0 +1,124 @@
+"""Few-shot episodes: fine classes from 1, 5 or 10 training images each, by the nearest class mean.
+
+Every episode draws its ways (fine classes), its support images from train and its queries from test, and answers each
+query with the way whose renormalised mean of unit support features is nearest in angle. Ways are 5 fine classes, all
+of them, or those of one superclass, which is where collapse within a superclass shows (Bukchin et al., CVPR 2021).
+What is drawn depends on labels and generator alone, so methods of a comparison meet the same episodes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+EPISODES = 600
+QUERIES = 15  # of each way; all test images of a class that has fewer
+SHOTS = (1, 5, 10)
+WAYS = 5
+SEVERAL = -1  # in place of a superclass
+SETTINGS = tuple(f"{kind}_{shots}shot" for kind in (f"{WAYS}way", "allway", "intra") for shots in SHOTS)
+_ENTRIES = 2**24  # gathered feature values at a time
+_HIGH = 2**62
+
+Split = tuple[Tensor, Tensor]  # features (N, D) float32, fine labels (N,) int64
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Episodes of equally many ways."""
+
+    coarse: Tensor  # (E,) int64, or SEVERAL
+    support: Tensor  # (E, W, S) int64, places in train
+    queries: Tensor  # (E, W, Q) int64, places in test; -1 where a class has fewer
+
+
+def run(train: Split, test: Split, to_coarse: Tensor, rng: Generator) -> dict[str, Tensor]:
+    """Accuracy of each episode, in every setting.
+
+    A class can be a way if it has as many training images as the setting has shots, and a test image. Episodes within
+    a superclass take the superclasses with at least two such classes in turn, equally many each: EPISODES, or the next
+    multiple of their number.
+
+    Args:
+        train: supports are drawn from it, without replacement.
+        test: queries are drawn from it, without replacement.
+        to_coarse: (F,) int64, coarse label of each fine one.
+        rng: on the CPU.
+
+    Returns:
+        for each of SETTINGS (E, 2) float32 on the CPU: share of queries answered right, and coarse label, -1 where
+        ways are of several superclasses. No episodes (0, 2) where too few classes can be ways: fewer than 5, fewer
+        than 2 of all, no superclass with 2.
+    """
+    supports, queries = (F.normalize(split[0], dim=1) for split in (train, test))
+    places = _Places(train[1], len(to_coarse)), _Places(test[1], len(to_coarse))
+    answered = {}
+    for setting in SETTINGS:
+        kind, shots = setting.split("_")[0], int(setting.split("_")[1].removesuffix("shot"))
+        possible = (places[0].sizes >= shots) & (places[1].sizes > 0)
+        found = [torch.zeros(0, 2)]
+        for coarse, ways in _ways(kind, possible, to_coarse.cpu(), rng):
+            batch = _Batch(coarse, places[0].draw(ways, shots, rng), places[1].draw(ways, QUERIES, rng))
+            found.append(torch.stack([coarse.float(), _accuracies(supports, queries, batch)], dim=1).flip(1))
+        answered[setting] = torch.cat(found)
+    return answered
+
+
+def _ways(kind: str, possible: Tensor, to_coarse: Tensor, rng: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Coarse labels (E,) and ways (E, W) of a setting's episodes, in batches of equally many ways."""
+    classes = possible.nonzero().flatten()
+    several = torch.full((EPISODES,), SEVERAL)
+    if kind == "allway" and len(classes) >= 2:
+        yield several, classes.expand(EPISODES, -1)
+    elif kind == f"{WAYS}way" and len(classes) >= WAYS:
+        yield several, classes[torch.rand(EPISODES, len(classes), generator=rng).argsort(dim=1)[:, :WAYS]]
+    elif kind == "intra":
+        siblings = {int(coarse): classes[to_coarse[classes] == coarse] for coarse in to_coarse[classes].unique()}
+        siblings = {coarse: members for coarse, members in siblings.items() if len(members) >= 2}
+        for coarse, members in siblings.items():
+            episodes = -(-EPISODES // len(siblings))
+            yield torch.full((episodes,), coarse), members.expand(episodes, -1)
+
+
+class _Places:
+    """Where the images of each class are."""
+
+    def __init__(self, labels: Tensor, num_classes: int) -> None:
+        labels = labels.cpu()
+        self.order = labels.argsort(stable=True)
+        self.sizes = labels.bincount(minlength=num_classes)  # (F,)
+        self.first = self.sizes.cumsum(0) - self.sizes  # (F,)
+
+    def draw(self, ways: Tensor, count: int, rng: Generator) -> Tensor:
+        """Images of each way without replacement, (E, W, count); -1 in place of those that a class has not.
+
+        Floyd's algorithm: the i-th draw is from the first n - count + i + 1 images, and the last of these stands in
+        for an image drawn before.
+        """
+        sizes = self.sizes[ways]  # (E, W)
+        drawn = torch.empty(*ways.shape, count, dtype=torch.int64)
+        for i in range(count):
+            last = sizes.clamp(min=count) - count + i
+            new = torch.randint(_HIGH, ways.shape, generator=rng) % (last + 1)
+            repeated = (drawn[..., :i] == new[..., None]).any(dim=-1)
+            drawn[..., i] = torch.where(repeated, last, new)
+        exists = drawn < sizes[..., None]
+        return torch.where(exists, self.order[(self.first[ways][..., None] + drawn * exists)], -1)
+
+
+def _accuracies(supports: Tensor, queries: Tensor, batch: _Batch) -> Tensor:
+    """Share of right answers of each episode, (E,) float32 on the CPU."""
+    _, ways, num_queries = batch.queries.shape
+    episodes = max(1, _ENTRIES // (ways * num_queries * queries.shape[1]))
+    shares = []
+    for support, asked in zip(batch.support.split(episodes), batch.queries.split(episodes), strict=True):
+        support, asked = support.to(supports.device), asked.to(queries.device)
+        means = F.embedding_bag(support.flatten(0, 1), supports, mode="mean").unflatten(0, support.shape[:2])
+        query = queries[asked.clamp(min=0)].flatten(1, 2)  # (e, W Q, D)
+        answers = (query @ F.normalize(means, dim=2).transpose(1, 2)).argmax(dim=2)  # (e, W Q)
+        right = answers.unflatten(1, (ways, num_queries)) == torch.arange(ways, device=answers.device)[:, None]
+        exists = asked >= 0
+        shares.append((right & exists).sum(dim=(1, 2)) / exists.sum(dim=(1, 2)))
+    return torch.cat(shares).float().cpu()
