@@ -51,8 +51,8 @@ def unpack(path: Path) -> Predictions:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: torch.from_numpy(_wide(file[name])) for name in file.files}
         episodes = {name[len(EPISODES) :]: arrays.pop(name) for name in list(arrays) if name.startswith(EPISODES)}
-        optional = {f.name: None for f in dataclasses.fields(Predictions)}
-        return Predictions(**{**optional, **arrays, "episodes": episodes})
+        whole: dict[str, Any] = {**dict.fromkeys(f.name for f in dataclasses.fields(Predictions)), **arrays}
+        return Predictions(**(whole | {"episodes": episodes}))
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a file of predictions ({error}); get it again, or run the cell anew") from None
 

@@ -547,6 +547,9 @@ def score(  # noqa: PLR0913, every option is one of the command's
     task: Annotated[str, typer.Option(help="A task of `c2f list tasks`.")],
     out: Annotated[Path, typer.Option(help="Results folder the row joins.")] = Path("results/external"),
     backbone: Annotated[str, typer.Option(help="Architecture of a checkpoint; a variant or any timm name.")] = "",
+    image_size: Annotated[
+        int, typer.Option(min=0, help="Resize the images to this edge for a network that wants it; 0: as they are.")
+    ] = 0,
     name: Annotated[str, typer.Option(help="What the row's method says; default: the file's name.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of episodes, resamples and shuffles.")] = 0,
     data_root: Annotated[
@@ -565,7 +568,7 @@ def score(  # noqa: PLR0913, every option is one of the command's
 
       c2f score model.safetensors --backbone resnet18-small --task cifar100-superclass --data-root ~/data
 
-      c2f score resnet18.a1_in1k --task cifar100-superclass --data-root ~/data
+      c2f score resnet18.a1_in1k --task cifar100-superclass --image-size 224 --data-root ~/data
     """
     from benchmark import external, sweep
     from benchmark.console import StepDisplay, show_figures
@@ -573,7 +576,7 @@ def score(  # noqa: PLR0913, every option is one of the command's
 
     with StepDisplay(console, "decoding images") as display:
         made = external.score(
-            external.Request(what, task, backbone, name, seed, data_root.expanduser(), datasets_dir),
+            external.Request(what, task, backbone, image_size, name, seed, data_root.expanduser(), datasets_dir),
             sweep.resolve_device(device),
             display,
         )

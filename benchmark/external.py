@@ -1,12 +1,13 @@
 """`c2f score`: networks and features that were made elsewhere, scored as our own are."""
 
+import dataclasses
 import math
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,10 +17,11 @@ from benchmark import archive, backbones, data, provenance, registry, scorer
 from benchmark.backbones import Network
 from benchmark.cell import chance, labels_of
 from benchmark.data import Decoded, policy, splits
+from benchmark.data.resized import Resized
 from benchmark.data.source import Watcher
 from benchmark.errors import InputError, unknown
 from benchmark.features import extract, pooled
-from benchmark.schema import NAME_PATTERN, Cell, Cost, Features, Labels, Provenance, Row, Scalar, Task
+from benchmark.schema import NAME_PATTERN, Cell, Cost, Data, Features, Labels, Provenance, Row, Scalar, Split, Task
 
 VAL_SHARE = 0.1  # of a user's train features, where no val features are given
 MAX_BYTES = 2**36  # of a feature file once unpacked
@@ -33,6 +35,7 @@ class Request:
     what: str
     task: str
     backbone: str
+    image_size: int
     name: str
     seed: int
     data_root: Path
@@ -68,9 +71,9 @@ def _checkpoint(request: Request, path: Path) -> "Checkpoint":
     if path.is_file():
         if not request.backbone:
             raise InputError(f"{path}: a file of weights needs its architecture; name it with --backbone")
-        return Checkpoint(path, request.backbone, {})
+        return Checkpoint(path, request.backbone, {}, request.image_size)
     if request.what.partition(".")[0] in backbones.timm_names():
-        return Checkpoint(None, request.what, {})
+        return Checkpoint(None, request.what, {}, request.image_size)
     raise InputError(f"{request.what}: no such file, and no timm model of that name; check the path or the name")
 
 
@@ -116,19 +119,22 @@ class Checkpoint:
         weights: a file of weights (pth, safetensors), or None for those timm publishes for the backbone.
         backbone: a variant of ours or any timm model name.
         arguments: of timm's constructor.
+        image_size: edge that images are resized to, pixels; 0: as they are.
     """
 
     weights: Path | None
     backbone: str
     arguments: Mapping[str, Scalar]
+    image_size: int = 0
 
 
 def from_checkpoint(
     checkpoint: Checkpoint, task: Task, decoded: Decoded, name: str, device: torch.device, seed: int = 0
 ) -> Scored:
-    """Score a timm network on the images of a task, at the size and in the normalisation of our own runs.
+    """Score a timm network on the images of a task.
 
-    A head with as many outputs as the task has coarse classes counts as the coarse head; any other is left out.
+    Pixels are normalised as in our own runs, by the statistics of the task's train images; for published weights by
+    those they were trained with. A head that fits the task's coarse classes is the coarse head; any other is left out.
 
     Args:
         checkpoint: weights and architecture.
@@ -142,30 +148,63 @@ def from_checkpoint(
         InputError: if the weights do not fit the backbone, or the backbone the images.
     """
     started = time.perf_counter()
-    source, evaluated = data.load(task.pretraining, decoded), data.load(task.evaluation, decoded)
-    shape = {"channels": source.train.images.shape[1], "image_size": task.hierarchy.image_size, "seed": seed}
-    classes = len(task.coarse_classes)
-    untrained = backbones.build(checkpoint.backbone, checkpoint.arguments, classes, **shape)
-    if checkpoint.weights is None:
-        network = backbones.build(checkpoint.backbone, {**checkpoint.arguments, "pretrained": True}, classes, **shape)
-        headed = False
-    else:
-        network = backbones.build(checkpoint.backbone, checkpoint.arguments, classes, **shape)
-        headed = _load(network, checkpoint.weights)
-    pixels = policy.channel_statistics(source.train.images)
-    for each in (network, untrained):
-        each.to(device)
-    features = extract(network, evaluated, source if task.hierarchy.target else None, pixels, device)
-    parts = {"train": features.train, "val": features.val, "test": features.test}
-    head = {"head": features.head, "held_out_logits": features.held_out_logits, "test_logits": features.test_logits}
-    head = head if headed else dict.fromkeys(head)
-    blank = pooled(untrained, evaluated.test.images, pixels, device)
-    source_logits = features.source_logits if headed else None
-    features = Features(**parts, **head, source_logits=source_logits, untrained=blank)
+    network, untrained, headed = _networks(checkpoint, task, decoded, seed)
+    source, evaluated = (
+        _at_size(data.load(part, decoded), checkpoint.image_size) for part in (task.pretraining, task.evaluation)
+    )
+    pixels = _normalisation(network, checkpoint) or policy.channel_statistics(source.train.images)
+    features = extract(network.to(device), evaluated, source if task.hierarchy.target else None, pixels, device)
+    if not headed:
+        features = dataclasses.replace(features, head=None, held_out_logits=None, test_logits=None, source_logits=None)
+    blank = pooled(untrained.to(device), evaluated.test.images, pixels, device)
+    features = dataclasses.replace(features, untrained=blank)
     file = archive.sha256(checkpoint.weights) if checkpoint.weights else ""
-    cell = _cell(task, decoded.digest, name, checkpoint.backbone, checkpoint.arguments, file, seed)
-    seconds = time.perf_counter() - started
-    return _scored(cell, features, labels_of(evaluated, source, task), device, seconds)
+    arguments = {**checkpoint.arguments, **({} if checkpoint.weights else {"pretrained": True})}
+    if checkpoint.image_size:
+        arguments["image_size"] = checkpoint.image_size
+    cell = _cell(task, decoded.digest, name, checkpoint.backbone, arguments, file, seed)
+    return _scored(cell, features, labels_of(evaluated, source, task), device, time.perf_counter() - started)
+
+
+def _networks(checkpoint: Checkpoint, task: Task, decoded: Decoded, seed: int) -> tuple[Network, Network, bool]:
+    """The network, a freshly initialised one of the same architecture, and whether the first has a coarse head."""
+    train = data.load(task.pretraining, decoded).train
+
+    def built(arguments: Mapping[str, Scalar]) -> Network:
+        return backbones.build(
+            checkpoint.backbone,
+            arguments,
+            num_classes=len(task.coarse_classes),
+            channels=train.images.shape[1],
+            image_size=checkpoint.image_size or task.hierarchy.image_size,
+            seed=seed,
+        )
+
+    untrained = built(checkpoint.arguments)
+    if checkpoint.weights is None:
+        return built({**checkpoint.arguments, "pretrained": True}), untrained, False
+    network = built(checkpoint.arguments)
+    return network, untrained, _load(network, checkpoint.weights)
+
+
+def _at_size(splits: Data, edge: int) -> Data:
+    """The splits at another image size; 0: as they are."""
+    if not edge:
+        return splits
+    parts = {
+        part: Split(Resized(split.images, edge), split.labels)
+        for part, split in (("train", splits.train), ("val", splits.val), ("test", splits.test))
+    }
+    return dataclasses.replace(splits, **parts)
+
+
+def _normalisation(network: Network, checkpoint: Checkpoint) -> tuple[Tensor, Tensor] | None:
+    """Mean and standard deviation that published weights were trained with, in grey levels; None for a file."""
+    if checkpoint.weights is not None:
+        return None
+    config = cast(Any, network.model).pretrained_cfg
+    mean, std = (255 * torch.tensor(config[name]).reshape(1, -1, 1, 1) for name in ("mean", "std"))
+    return mean, std
 
 
 def _scored(cell: Cell, features: Features, labels: Labels, device: torch.device, extract_seconds: float) -> Scored:
@@ -193,7 +232,7 @@ def _cell(
 
 def _load(network: Network, weights: Path) -> bool:
     """Load weights; whether the head fitted and was loaded, too."""
-    from timm.models import load_state_dict  # type: ignore[attr-defined]
+    from timm.models import load_state_dict
 
     try:
         found = load_state_dict(str(weights), device="cpu", weights_only=True)
