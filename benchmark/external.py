@@ -191,11 +191,10 @@ def _at_size(splits: Data, edge: int) -> Data:
     """The splits at another image size; 0: as they are."""
     if not edge:
         return splits
-    parts = {
-        part: Split(Resized(split.images, edge), split.labels)
-        for part, split in (("train", splits.train), ("val", splits.val), ("test", splits.test))
-    }
-    return dataclasses.replace(splits, **parts)
+    train, val, test = (
+        Split(Resized(split.images, edge), split.labels) for split in (splits.train, splits.val, splits.test)
+    )
+    return dataclasses.replace(splits, train=train, val=val, test=test)
 
 
 def _normalisation(network: Network, checkpoint: Checkpoint) -> tuple[Tensor, Tensor] | None:

@@ -132,9 +132,7 @@ def test_shipped_folder_given_as_the_extra_one_is_no_clash():
     assert dict(registry.task_files(registry.hierarchy_folder())) == dict(registry.task_files())
 
 
-@pytest.mark.parametrize(
-    "view", [registry.methods, registry.metrics, registry.task_files, registry.recipe_files, registry.suite_files]
-)
+@pytest.mark.parametrize("view", [registry.methods, registry.task_files, registry.recipe_files, registry.suite_files])
 def test_views_are_read_only_and_filled(view: Callable[[], Mapping[str, Any]]):
     assert len(view()) > 0
     with pytest.raises(TypeError, match="does not support item assignment"):
