@@ -104,7 +104,7 @@ def test_every_level_has_the_published_number_of_classes(name: str):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_ids_have_readable_names_and_a_file_says_where_it_comes_from(name: str):
     found = tree(name)
-    ids = [leaf for leaf in found.leaves if leaf[0] == "n" and leaf[1:].isdigit() or name == "inaturalist"]
+    ids = [leaf for leaf in found.leaves if (leaf[0] == "n" and leaf[1:].isdigit()) or name == "inaturalist"]
     assert sorted(found.names) == sorted(ids)
     assert len(set(found.names.values())) == len(ids)  # "crane" is a bird and a machine: names tell them apart
     assert len(found.provenance) >= 40

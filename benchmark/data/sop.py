@@ -75,10 +75,10 @@ def _parts(request: Request) -> dict[str, files.Labelled]:
         photographs = sorted(products[product])
         if len(photographs) != PHOTOGRAPHS:
             continue
-        if missing := set(tested) - {path.stem for path in photographs}:
+        if missing := set(tested) - {photograph.stem for photograph in photographs}:
             raise InputError(f"sop: the lists in {folder} lack {min(missing)}; unpack {FOLDER}.zip again")
-        for path in photographs:
-            parts["test" if path.stem in tested else "train"].append((path, product))
+        for photograph in photographs:
+            parts["test" if photograph.stem in tested else "train"].append((photograph, product))
     return dict(parts)
 
 
