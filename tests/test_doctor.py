@@ -232,7 +232,9 @@ def test_every_family_of_ours_knows_more():
 
 
 PRODUCTS = "image_id class_id super_class_id path\n" + "".join(
-    f"{i} 1 1 bicycle_final/{product}_{i}.JPG\n" for product, count in (("77", 12), ("78", 3)) for i in range(count)
+    f"{i} 1 1 bicycle_final/{product}_{i}.JPG\n"
+    for product, count in (("111502876121", 12), ("111687027218", 3))
+    for i in range(count)
 )
 LAYOUTS = {
     "tiny-imagenet": ("tiny-imagenet-200", [*(f"train/n{i:08}/" for i in range(200)), "val/"]),
@@ -240,6 +242,10 @@ LAYOUTS = {
     "sop": ("Stanford_Online_Products", ["Ebay_train.txt", "Ebay_test.txt", "bicycle_final/", "toaster_final/"]),
     "torchvision/OxfordIIITPet": ("oxford-iiit-pet", ["images/", "annotations/trainval.txt", "annotations/test.txt"]),
     "torchvision/Flowers102": ("flowers-102", ["jpg/", "imagelabels.mat", "setid.mat"]),
+    "torchvision/INaturalist": (
+        "2019",
+        [f"{group}/" for group in ("Amphibians", "Birds", "Fungi", "Insects", "Plants", "Reptiles")],
+    ),
 }
 
 
@@ -285,7 +291,7 @@ def test_classes_of_products_and_of_tiny_imagenet_are_known_without_decoding(tmp
         laid_out(source, tmp_path)
     trees = {source: dataclasses.replace(pets, source=source) for source in ("sop", "tiny-imagenet", "imagenet32")}
     found = {source: at_hand.classes(tree, tmp_path) or () for source, tree in trees.items()}
-    assert found["sop"] == ("77",)  # the product with 12 photographs
+    assert found["sop"] == ("111502876121",)  # the product with 12 photographs
     assert found["tiny-imagenet"][:2] == ("n00000000", "n00000001")
     assert len(set(found["imagenet32"])) == 1000
 

@@ -5,6 +5,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ SHIPPED: dict[str, tuple[int, ...]] = {
     "fashion-mnist-groups": (4, 10),
     "fgvc-aircraft": (30, 70, 100),
     "imagenet32-12": (12, 1000),
+    "inaturalist": (3, 4, 9, 34, 57, 72, 1010),
+    "kmnist-lookalikes": (6, 10),
     "living17-bad": (17, 68),
     "living17-good": (17, 68),
     "living17-rand": (17, 68),
@@ -101,7 +104,7 @@ def test_every_level_has_the_published_number_of_classes(name: str):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_ids_have_readable_names_and_a_file_says_where_it_comes_from(name: str):
     found = tree(name)
-    ids = [leaf for leaf in found.leaves if leaf[0] == "n" and leaf[1:].isdigit()]
+    ids = [leaf for leaf in found.leaves if (leaf[0] == "n" and leaf[1:].isdigit()) or name == "inaturalist"]
     assert sorted(found.names) == sorted(ids)
     assert len(set(found.names.values())) == len(ids)  # "crane" is a bird and a machine: names tell them apart
     assert len(found.provenance) >= 40
@@ -193,6 +196,35 @@ def test_products_equal_the_published_closed_split():
     assert train["fine_to_product_id"] == published["test"]["fine_to_product_id"]  # why split 2: fine labels meet again
 
 
+def test_species_are_those_of_the_competition():
+    """Facts of its page: 1,010 species of 72 genera, ten or more in each; `Plants/400` is a folder of its archive."""
+    found = tree("inaturalist")
+    assert found.leaves == tuple(str(number) for number in range(1010))
+    sizes = Counter(path[found.levels.index("genus")] for path in found.paths)
+    assert (len(sizes), min(sizes.values())) == (72, 10)
+    assert found.paths[400][0] == "Plantae"
+
+
+def test_a_species_is_named_after_its_genus():
+    found = tree("inaturalist")
+    genus = {path[-1]: path[-2] for path in found.paths}
+    assert all(name.startswith(f"{genus[leaf]} ") for leaf, name in found.names.items())
+
+
+@pytest.mark.parametrize("pair", list(combinations(("kingdom", "phylum", "class", "order", "family", "genus"), 2)))
+def test_any_two_ranks_make_a_task(pair: tuple[str, str]):
+    task = load(f"inaturalist@{pair[0]}:{pair[1]}")
+    assert (task.coarse_level, task.fine_level) == pair
+    assert len(task.coarse_classes) < len(task.fine_classes)
+
+
+def test_kmnist_lookalikes_equal_the_published_labels():
+    """KMNIST_coarse_labels; the classes are 0 to 9 in the order of the data set's page."""
+    labels = dict(zip("o ki su tsu na ha ma ya re wo".split(), [0, 1, 2, 0, 3, 3, 1, 4, 4, 5], strict=True))
+    wanted = [[name for name, label in labels.items() if label == group] for group in range(6)]
+    assert list(groups(load("kmnist-lookalikes")).values()) == wanted
+
+
 def test_tiered_imagenet_equals_its_published_lists(real_data: Callable[[str], Path]):
     folder = real_data("hierarchy") / "tieredimagenet"
     wanted: dict[str, list[str]] = defaultdict(list)
@@ -226,7 +258,8 @@ def test_wordnet_superclasses_are_the_nodes_of_level_3_of_the_breeds_tree(real_d
 
 def test_singletons_are_those_known():
     alone = {name for name in SHIPPED if tree(name).warnings}
-    assert alone == {"fashion-mnist-groups", "fgvc-aircraft", "tiny-imagenet-52"}
+    wanted = {"fashion-mnist-groups", "fgvc-aircraft", "inaturalist", "kmnist-lookalikes", "tiny-imagenet-52"}
+    assert alone == wanted
     sizes = Counter(map(len, groups(load("tiny-imagenet-52")).values()))
     assert sizes[1] == 16
 

@@ -4,14 +4,16 @@ As published: the folder `Stanford_Online_Products` in the root with `Ebay_train
 image_id, class_id, super_class_id, path) and the images. The two lists hold disjoint products and serve open-set
 retrieval; here their products are pooled. Class names are eBay's product numbers, which the file names begin with.
 
-The 1,498 products with 12 photographs are those of "split 2" of Feng and Patras, "MaskCon", CVPR 2023, and so are the
-counts, 14,980 and 2,996. Which 2 photographs of a product are tested was drawn there without a published rule; here it
-is by SHA-256 of the file's name, so single images differ from theirs.
+The 1,498 products with 12 photographs are those of "split 2" of Feng and Patras, "MaskCon", CVPR 2023, and so are the 2
+photographs of each that are tested: `sop_tested.txt` has a line `PRODUCT NUMBER NUMBER` for every product, from
+MrChenFeng/MaskCon_CVPR2023 @ 3be4675, coarse_labels/sop_split2/test_path.json. A photograph's number follows the
+product's in its name.
 """
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 
 from benchmark.data import files, nearby
@@ -22,7 +24,7 @@ FOLDER = "Stanford_Online_Products"
 LISTS = ("Ebay_train.txt", "Ebay_test.txt")
 URL = "https://cvgl.stanford.edu/projects/lifted_struct/"
 SIZE = "3.1 GB to download"  # 2.87 GiB in the catalogue of TensorFlow Datasets
-PHOTOGRAPHS, TESTED = 12, 2
+PHOTOGRAPHS = 12
 
 
 def fingerprint(request: Request) -> str:
@@ -47,7 +49,7 @@ def availability(request: Request) -> Availability:
 
 
 def classes(request: Request) -> tuple[str, ...]:
-    """Numbers of the products with as many photographs as it takes."""
+    """Numbers of the products of the split that have all their photographs in the lists."""
     return tuple(sorted({product for _, product in _parts(request)["train"]}))
 
 
@@ -69,12 +71,23 @@ def _parts(request: Request) -> dict[str, files.Labelled]:
         for path in _paths(folder / name):
             products[Path(path).stem.partition("_")[0]].append(folder / path)
     parts: dict[str, list[tuple[Path, str]]] = {"train": [], "test": []}
-    for product, photographs in sorted(products.items()):
-        if len(photographs) == PHOTOGRAPHS:
-            ranked = sorted(photographs, key=lambda path: hashlib.sha256(path.name.encode()).digest())
-            parts["test"] += [(path, product) for path in sorted(ranked[:TESTED])]
-            parts["train"] += [(path, product) for path in sorted(ranked[TESTED:])]
+    for product, tested in tested_photographs().items():
+        photographs = sorted(products[product])
+        if len(photographs) != PHOTOGRAPHS:
+            continue
+        if missing := set(tested) - {photograph.stem for photograph in photographs}:
+            raise InputError(f"sop: the lists in {folder} lack {min(missing)}; unpack {FOLDER}.zip again")
+        for photograph in photographs:
+            parts["test" if photograph.stem in tested else "train"].append((photograph, product))
     return dict(parts)
+
+
+@lru_cache
+def tested_photographs() -> Mapping[str, tuple[str, ...]]:
+    """For each product of the split the names, without suffix, of the 2 photographs that are tested, as published."""
+    table = resources.files("benchmark.data").joinpath("sop_tested.txt").read_text()
+    rows = (line.split() for line in table.splitlines())
+    return {product: tuple(f"{product}_{number}" for number in numbers) for product, *numbers in rows}
 
 
 def _paths(table: Path) -> Iterator[str]:

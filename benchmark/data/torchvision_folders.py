@@ -1,11 +1,14 @@
-"""torchvision's sets whose images are JPEG files: pets, aircraft, cars, flowers, in the layout torchvision reads.
+"""torchvision's sets whose images are JPEG files: pets, aircraft, cars, flowers, species, in torchvision's layout.
 
 torchvision's own classes read the lists of files and labels and name the classes; the files are decoded as an image
-folder's are. Aircraft are labelled by variant, the finest of their three levels.
+folder's are. Aircraft are labelled by variant, the finest of their three levels; of iNaturalist it is the year 2019,
+whose classes are the numbers of its categories.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +30,8 @@ class FileSet:
         where: where to get it by hand; empty for a set that torchvision downloads.
         size: of the download, which is about what it takes on disk.
         archives: that unpack to the folder in the root.
+        chooser: torchvision's name of the argument that chooses a part.
+        classes: of a torchvision data set its class names, in the order of the labels.
     """
 
     folder: str
@@ -36,14 +41,28 @@ class FileSet:
     where: str = ""
     size: str = ""
     archives: tuple[str, ...] = ()
+    chooser: str = "split"
+    classes: Callable[[Any], Iterable[str]] = attrgetter("classes")
 
 
 def _listed(dataset: Any) -> list[tuple[str | Path, int]]:
     return list(zip(dataset._image_files, dataset._labels, strict=True))
 
 
+def _in_folders(dataset: Any) -> list[tuple[str | Path, int]]:
+    """Image files by class and name; torchvision takes what a folder holds, in the order of the file system."""
+    base = Path(dataset.root)
+    found = ((base / dataset.all_categories[label] / name, label) for label, name in sorted(dataset.index))
+    return [(path, label) for path, label in found if path.suffix.lower() in files.EXTENSIONS]
+
+
+def _numbers(dataset: Any) -> list[str]:
+    return [Path(folder).name for folder in dataset.all_categories]  # "Plants/400" -> "400"
+
+
 # Sizes: https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/ for aircraft, else the catalogue of TensorFlow Datasets
-# (oxford_iiit_pet 773.52 MiB, cars196 1.82 GiB, oxford_flowers102 328.90 MiB).
+# (oxford_iiit_pet 773.52 MiB, cars196 1.82 GiB, oxford_flowers102 328.90 MiB); of iNaturalist 2019 the page
+# https://github.com/visipedia/inat_comp/tree/master/2019.
 SETS: Mapping[str, FileSet] = MappingProxyType(
     {
         "OxfordIIITPet": FileSet(
@@ -82,6 +101,15 @@ SETS: Mapping[str, FileSet] = MappingProxyType(
             {"train": "train", "val": "val", "test": "test"},
             _listed,
             size="345 MB to download",
+        ),
+        "INaturalist": FileSet(
+            "2019",
+            ("Amphibians", "Birds", "Fungi", "Insects", "Plants", "Reptiles"),
+            {"train": "2019"},
+            _in_folders,
+            size="74 GB to download",
+            chooser="version",
+            classes=_numbers,
         ),
     }
 )
@@ -137,7 +165,7 @@ def _parts(request: Request) -> tuple[dict[str, files.Labelled], tuple[str, ...]
     found, folder = SETS[request.name], request.root / SETS[request.name].folder
     dataset = getattr(datasets, request.name)
     if _missing(request) and request.download and not found.where:
-        download(request, dataset)
+        download(request, partial(dataset, **{found.chooser: next(iter(found.parts.values()))}))
     if missing := _missing(request):
         remedy = found.where or "let --download fetch it, or unpack it"
         raise InputError(
@@ -147,8 +175,8 @@ def _parts(request: Request) -> tuple[dict[str, files.Labelled], tuple[str, ...]
     parts: dict[str, files.Labelled] = {}
     try:
         for part, split in found.parts.items():
-            opened = dataset(request.root, split=split)
-            classes = tuple(opened.classes)
+            opened = dataset(request.root, **{found.chooser: split})
+            classes = tuple(found.classes(opened))
             parts[part] = [(Path(path), classes[label]) for path, label in found.samples(opened)]
     except Exception as error:  # torchvision reads damaged lists without checks of its own
         raise InputError(f"{request.name}: cannot be read from {folder} ({error}); unpack it again") from error

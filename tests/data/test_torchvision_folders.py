@@ -1,7 +1,9 @@
 """torchvision's JPEG sets, in miniature and in the published layouts, against torchvision's own reading of them."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,15 @@ SPLITS = {
     "FGVCAircraft": {"train": "trainval", "test": "test"},
     "StanfordCars": {"train": "train", "test": "test"},
     "Flowers102": {"train": "train", "val": "val", "test": "test"},
+    "INaturalist": {"train": "2019"},
+}
+SPECIES = {
+    "Amphibians": [3],
+    "Birds": [5],
+    "Fungi": [0],
+    "Insects": [1, 2],
+    "Plants": [6, 7, 8, 9, 10],
+    "Reptiles": [4],
 }
 
 
@@ -79,12 +90,30 @@ def make_flowers(root: Path, paint: Paint) -> None:
     savemat(base / "setid.mat", {"trnid": [[1, 5, 9]], "valid": [[2, 3, 4]], "tstid": [[8, 7, 6]]})
 
 
+def make_species(root: Path, paint: Paint) -> None:
+    for group, numbers in SPECIES.items():
+        for number in numbers:
+            for name in ("b.jpg", "a.jpg"):
+                paint(root / "2019" / group / str(number) / name)
+
+
 MAKE = {
     "OxfordIIITPet": make_pets,
     "FGVCAircraft": make_aircraft,
     "StanfordCars": make_cars,
     "Flowers102": make_flowers,
+    "INaturalist": make_species,
 }
+
+
+def by_torchvision(name: str, root: Path, split: str) -> tuple[Any, list[str]]:
+    """torchvision's own data set and its class names."""
+    if name != "INaturalist":
+        opened = getattr(datasets, name)(root, split=split)
+        return opened, list(opened.classes)
+    opened = datasets.INaturalist(root, version=split)
+    opened.index.sort()  # it lists a folder in the order of the file system
+    return opened, [opened.category_name("full", i).rpartition("/")[2] for i in range(len(opened.all_categories))]
 
 
 @pytest.fixture
@@ -102,12 +131,12 @@ def test_images_and_names_equal_those_that_torchvision_returns(
     raw = torchvision_sets.read(make_request(f"torchvision/{name}", tmp_path))
     assert list(raw.parts) == list(SPLITS[name])
     for part, split in SPLITS[name].items():
-        theirs = getattr(datasets, name)(tmp_path, split=split)
+        theirs, names = by_torchvision(name, tmp_path, split)
         ours = raw.parts[part]
         assert ours.images.shape == (len(theirs), 3, 8, 8)
         for image, label, (picture, target) in zip(ours.images, ours.labels, theirs, strict=True):
             np.testing.assert_array_equal(image.transpose(1, 2, 0), np.asarray(picture))
-            assert raw.classes[label] == theirs.classes[target]
+            assert raw.classes[label] == names[target]
 
 
 @pytest.mark.usefixtures("_any_flowers")
@@ -118,6 +147,7 @@ def test_images_and_names_equal_those_that_torchvision_returns(
         ("FGVCAircraft", ["707-320", "Boeing 717", "F/A-18"]),
         ("StanfordCars", ["AM General Hummer SUV 2000", "Ram C/V Cargo Van Minivan 2012"]),
         ("Flowers102", ["pink primrose", "passion flower", "blackberry lily"]),
+        ("INaturalist", [str(number) for number in range(11)]),
     ],
 )
 def test_labels_name_the_classes_of_the_lists(
@@ -138,8 +168,12 @@ def test_fingerprint_follows_the_files(tmp_path: Path, make_request: Callable[..
     assert torchvision_sets.fingerprint(request) == before
     image = next(path for path in sorted(tmp_path.rglob("*.jpg")))
     image.write_bytes(image.read_bytes() + b"\0")
-    assert torchvision_sets.fingerprint(request) != before
+    after = torchvision_sets.fingerprint(request)
+    assert after != before
     image.unlink()
+    if name == "INaturalist":  # its classes are what their folders hold
+        assert torchvision_sets.fingerprint(request) not in (before, after)
+        return
     with pytest.raises(InputError, match=rf"{image.name}: cannot be read \(No such file .*\); unpack"):
         torchvision_sets.fingerprint(request)
 
@@ -155,6 +189,7 @@ def test_fingerprint_follows_the_files(tmp_path: Path, make_request: Callable[..
             r"no working download is left: get .* devkit/cars_meta\.mat",
         ),
         ("Flowers102", "flowers-102", "no jpg in .*; let --download fetch it"),
+        ("INaturalist", "2019", "no Amphibians in .*; let --download fetch it"),
     ],
 )
 def test_missing_set_says_where_and_how(
@@ -180,8 +215,8 @@ def test_what_is_at_hand_is_told_without_decoding(
     for image in tmp_path.rglob("*.jpg"):
         image.write_bytes(b"")
     assert torchvision_sets.availability(request).ready
-    theirs = getattr(datasets, name)(tmp_path, split=SPLITS[name]["train"])
-    assert torchvision_sets.classes(request) == tuple(theirs.classes)
+    _, names = by_torchvision(name, tmp_path, SPLITS[name]["train"])
+    assert list(torchvision_sets.classes(request)) == names
 
 
 def test_missing_set_is_downloaded_if_asked(
@@ -190,6 +225,39 @@ def test_missing_set_is_downloaded_if_asked(
     monkeypatch.setattr(datasets.OxfordIIITPet, "_download", lambda self: make_pets(tmp_path, paint))
     raw = torchvision_sets.read(make_request("torchvision/OxfordIIITPet", tmp_path, download=True))
     assert raw.parts["train"].images.shape[0] == 6
+
+
+def test_species_of_2019_are_downloaded_and_of_no_other_year(
+    tmp_path: Path, make_request: Callable[..., Request], paint: Paint, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def download(self: datasets.INaturalist) -> None:
+        asked.append(self.version)
+        make_species(tmp_path, paint)
+
+    monkeypatch.setattr(datasets.INaturalist, "download", download)
+    raw = torchvision_sets.read(make_request("torchvision/INaturalist", tmp_path, download=True))
+    assert asked == ["2019"]
+    assert raw.parts["train"].images.shape[0] == 22
+
+
+def test_a_stray_file_is_no_species(tmp_path: Path, make_request: Callable[..., Request], paint: Paint):
+    make_species(tmp_path, paint)
+    (tmp_path / "2019" / "Plants" / "10" / ".DS_Store").write_bytes(b"")
+    raw = torchvision_sets.read(make_request("torchvision/INaturalist", tmp_path))
+    places = [path.relative_to(tmp_path / "2019").as_posix() for path in raw.parts["train"].images.paths]
+    assert places[:4] == ["Fungi/0/a.jpg", "Fungi/0/b.jpg", "Insects/1/a.jpg", "Insects/1/b.jpg"]
+    assert places[-2:] == ["Plants/10/a.jpg", "Plants/10/b.jpg"]
+
+
+def test_species_that_are_missing_in_between_are_an_input_error(
+    tmp_path: Path, make_request: Callable[..., Request], paint: Paint
+):
+    make_species(tmp_path, paint)
+    shutil.rmtree(tmp_path / "2019" / "Plants" / "7")
+    with pytest.raises(InputError, match=r"INaturalist: cannot be read from .*2019 \(Missing category 7\); unpack it"):
+        torchvision_sets.fingerprint(make_request("torchvision/INaturalist", tmp_path))
 
 
 def test_failed_download_is_an_input_error(
