@@ -1,82 +1,98 @@
 """Alignment and uniformity (Wang & Isola, ICML 2020, arXiv:2005.10242), with classes as positive pairs."""
 
-import math
-
+import torch
 from torch import Tensor
 
-from benchmark.collapse.groups import class_means, unit
+from benchmark.collapse.moments import Moments, chunks
 
-CHUNK = 2048
+BLOCK = 1024  # pairs are formed between two blocks of images at a time
+UNIFORMITY_IMAGES = 10_000  # all pairs up to here; beyond, all pairs among this many
 
 
-def alignment(features: Tensor, labels: Tensor) -> float:
+def alignment(unit: Moments) -> Tensor:
     """Mean over classes of the mean squared distance between distinct unit features of the class.
 
-    For a class of n unit vectors with mean u the pairs need not be formed: 2 n / (n - 1) (1 - |u|²).
+    The pairs need not be formed: the sum over all ordered pairs of a class of n is 2 n² times its spread, and an
+    image is at no distance from itself.
 
     Args:
-        features: (N, D) float, not normalised, none of them zero.
-        labels: (N,) int64.
+        unit: moments of unit features.
 
     Returns:
-        In [0, 4]; 0 = every class is one direction (collapsed), 2 = no more alike than random directions in high
-        dimension. Classes of one image are left out; NaN if no class has two.
-
-    Raises:
-        ValueError: for a zero or non-finite feature, or labels of another length.
+        (...,) in [0, 4]; 0 = every class is one direction (collapsed), 2 = no more alike than random directions in
+        high dimension. Classes of one image are left out; NaN if no class has two.
     """
-    means, sizes, _ = class_means(unit(features), labels)
-    paired = sizes >= 2
-    n, length = sizes[paired], means[paired].square().sum(dim=1)
-    return float((2 * n / (n - 1) * (1 - length).clamp(min=0)).mean())
+    pairs = unit.sizes.square() - unit.copies
+    distance = 2 * unit.sizes.square() * unit.spread / pairs
+    return distance.where(pairs > 0, torch.nan).nanmean(dim=-1)
 
 
-def uniformity(features: Tensor) -> float:
-    """Log of the mean over distinct pairs of exp(-2 |u_i - u_j|²), over all pairs, chunk by chunk.
+def alignment_between(unit: Moments, to_coarse: Tensor) -> Tensor:
+    """Mean over coarse classes of the mean squared distance between unit features of different fine classes in it.
+
+    Args:
+        unit: moments of unit features by fine class.
+        to_coarse: (F,) int64.
+
+    Returns:
+        (...,) in [0, 4]; 0 = the coarse class is one direction. Coarse classes of one fine class are left out; NaN if
+        none has two.
+    """
+    coarse = unit.merged(to_coarse)
+    position = torch.searchsorted(coarse.labels, to_coarse[unit.labels])
+
+    def inside(of_fine: Tensor) -> Tensor:
+        return torch.zeros_like(coarse.sizes).index_add_(-1, position, of_fine)
+
+    pairs = coarse.sizes.square() - inside(unit.sizes.square())
+    distances = coarse.sizes.square() * coarse.spread - inside(unit.sizes.square() * unit.spread)
+    several = torch.bincount(position, minlength=len(coarse.labels)) > 1
+    return (2 * distances.clamp(min=0) / pairs).where(several, torch.nan).nanmean(dim=-1)
+
+
+def uniformity(features: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Log of the mean over distinct pairs of exp(-2 |u_i - u_j|²).
+
+    All pairs of up to `UNIFORMITY_IMAGES` images; of more, all pairs among that many of them. These are evenly spaced
+    in the order of their projection on a fixed direction, so that they do not depend on the order of the images.
 
     Args:
         features: (N, D) float, not normalised, none of them zero.
+        weights: (B, N) int, how often each image occurs in each of B resamples; pairs of an image with its own copy
+            are left out.
 
     Returns:
-        In [-8, 0]; 0 = one direction, about -4 = uniform on the sphere in high dimension. NaN for N < 2.
+        () or (B,), in [-8, 0]; 0 = one direction, about -4 = uniform on the sphere in high dimension. NaN without two
+        distinct images.
 
     Raises:
         ValueError: for a zero or non-finite feature.
     """
-    points = unit(features)
-    count = len(points)
-    if count < 2:
-        return math.nan
-    total = 0.0
-    for start in range(0, count, CHUNK):
-        rows = points[start : start + CHUNK]
-        # |u - v|² = 2 - 2 u.v; each unordered pair once: within the chunk above the diagonal, then all later rows
-        own = (4 * (rows @ rows.T) - 4).exp_()
-        total += float(own.triu_(diagonal=1).sum())
-        later = points[start + CHUNK :]
-        for other in later.split(CHUNK):
-            total += float((4 * (rows @ other.T) - 4).exp_().sum())
-    return min(math.log(total / (count * (count - 1) / 2)), 0.0)
+    chosen = _evenly_spaced(features)
+    points = torch.cat([chunk for _, chunk in chunks(features[chosen], unit=True)])
+    counts = torch.ones_like(chosen)[None] if weights is None else weights[:, chosen]
+    counts = counts.to(points)  # (B, N)
+    total = torch.zeros_like(counts[:, 0])
+    for start in range(0, len(points), BLOCK):
+        rows, own = points[start : start + BLOCK], counts[:, start : start + BLOCK]
+        # |u - v|² = 2 - 2 u.v; each unordered pair once: within the block above the diagonal, then all later ones
+        kernel = (rows @ rows.T).sub_(1).mul_(4).exp_().triu_(diagonal=1)
+        total += ((own @ kernel) * own).sum(dim=1)
+        later = points[start + BLOCK :].split(BLOCK), counts[:, start + BLOCK :].split(BLOCK, dim=1)
+        for others, theirs in zip(*later, strict=True):
+            total += ((own @ (rows @ others.T).sub_(1).mul_(4).exp_()) * theirs).sum(dim=1)
+    pairs = (counts.sum(dim=1).square() - counts.square().sum(dim=1)) / 2
+    value = (total / pairs).log().clamp(max=0).where(pairs > 0, torch.nan)
+    return value[0] if weights is None else value
 
 
-def class_separation_r2(features: Tensor, labels: Tensor) -> float:
-    """Class separation R² (Kornblith et al., NeurIPS 2021, arXiv:2010.16402).
-
-    1 - (mean over classes of the mean cosine distance within) / (mean over all ordered pairs of classes of the
-    mean cosine distance between them), ordered pairs of images including each with itself on both sides. With unit
-    features both are functions of the class means u_k: 1 - |u_k|², and 1 - |mean of u_k|².
-
-    Args:
-        features: (N, D) float, not normalised, none of them zero.
-        labels: (N,) int64.
-
-    Returns:
-        In [0, 1]; 1 = each class is one direction. NaN if all features have the same direction.
-
-    Raises:
-        ValueError: for a zero or non-finite feature, or labels of another length.
-    """
-    means, _, _ = class_means(unit(features), labels)
-    within = (1 - means.square().sum(dim=1)).mean()
-    total = 1 - means.mean(dim=0).square().sum()
-    return float(1 - within / total) if total > 1e-12 else math.nan
+def _evenly_spaced(features: Tensor) -> Tensor:
+    """Positions of at most `UNIFORMITY_IMAGES` images, evenly spaced along a fixed direction."""
+    count, dimensions = features.shape
+    if count <= UNIFORMITY_IMAGES:
+        return torch.arange(count, device=features.device)
+    direction = torch.randn(dimensions, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    direction = direction.to(features.device)
+    order = torch.cat([chunk @ direction for _, chunk in chunks(features, unit=True)]).argsort(stable=True)
+    steps = torch.arange(UNIFORMITY_IMAGES, device=features.device)
+    return order[(2 * steps + 1) * count // (2 * UNIFORMITY_IMAGES)]
