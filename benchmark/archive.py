@@ -66,6 +66,7 @@ def keep(path: Path, features: Features, labels: Labels, record: Mapping[str, An
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     save_file({name: value.contiguous() for name, value in tensors.items()}, draft, {"record": json.dumps(record)})
+    draft.chmod(0o644)  # safetensors makes files that nobody else can read
     draft.replace(path)
 
 

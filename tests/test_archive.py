@@ -45,7 +45,9 @@ def kept(rng):
         untrained=torch.randn(4, 5, generator=rng),
         layers={"stage 1": torch.randn(4, 2, generator=rng), "stage 2": torch.randn(4, 3, generator=rng)},
     )
-    labels = Labels(*(torch.arange(n) % 2 for n in (6, 3, 4)), shots=torch.tensor([5, 4]), held_out=torch.zeros(3).long())
+    labels = Labels(
+        *(torch.arange(n) % 2 for n in (6, 3, 4)), shots=torch.tensor([5, 4]), held_out=torch.zeros(3).long()
+    )
     return features, labels
 
 

@@ -75,7 +75,7 @@ def test_a_shift_is_read_on_what_pretraining_saw(splits):
     ("name", "args"),
     [
         ("test_resnet", {}),
-        ("test_convnext", {}),
+        ("convnext-atto-p1", {"depths": (1, 1, 1, 1), "dims": (4, 8, 8, 8)}),
         ("vit_tiny_patch16_224", {"patch_size": 4, "img_size": 16, "depth": 2, "embed_dim": 8, "num_heads": 2}),
         ("swin_tiny_patch4_window7_224", {"patch_size": 2, "window_size": 2, "img_size": 16, "embed_dim": 8}),
     ],

@@ -89,16 +89,16 @@ def test_every_metric_gets_its_own_labels(features: Features, toy_task: Task) ->
         "margin_cv": margins.std() / abs(margins.mean()),
     }
     actual = {name: scores[name] for name in expected}
-    assert actual == pytest.approx(expected, rel=1e-8)  # float64 on both sides, NC1 by another inverse
+    assert actual == pytest.approx(expected, rel=1e-6)  # the reference has float32 logits
 
 
 def test_every_score_lies_in_its_range(features: Features, toy_task: Task) -> None:
     scores, _ = scored(features, make_labels(), toy_task)
     undefined = {"many_acc", "medium_acc", "few_acc", "source_coarse_acc", "fine_tuned_acc"}  # of other kinds of task
-    few = {f"fine_{kind}_10shot_acc" for kind in ("5way", "allway")}  # 6 train images in the smallest class
+    few = {f"fine_{kind}_10shot_acc" for kind in ("5way", "allway", "intra")}  # two classes of that many train images
     for name, value in scores.items():
-        if name in undefined or (name in few and math.isnan(value)):
-            assert math.isnan(value)
+        if name in undefined | few:
+            assert math.isnan(value), name
             continue
         assert METRICS[name].low <= value <= METRICS[name].high, name
 
@@ -117,7 +117,7 @@ def test_accuracies_equal_plain_loops(features: Features, toy_task: Task) -> Non
 
     # counts over the number of images: equal up to the rounding of one division
     assert scores["coarse_acc"] == pytest.approx(coarse_acc(features.test_logits, fine), abs=1e-15)
-    assert selection.coarse_val_acc == pytest.approx(coarse_acc(features.val_logits, val), abs=1e-15)
+    assert selection.coarse_val_acc == pytest.approx(coarse_acc(features.held_out_logits, val), abs=1e-15)
     by_knn = metrics.knn(bank, features.test, 7, knn.K)
     assert scores["fine_knn_acc"] == pytest.approx(share(by_knn, fine.tolist()), abs=1e-15)
     assert scores["fine_ncm_acc"] == pytest.approx(share(metrics.ncm(bank, features.test), fine.tolist()), abs=1e-15)
@@ -318,4 +318,4 @@ def test_shuffled_labels_of_noise_are_no_worse_than_the_true_ones(toy_task: Task
     made = Features(noise, noise.flip(0), noise, None, None, None)
     figures, _, _ = score(made, labels, toy_task, chance())
     (figure,) = [f for f in figures if (f.metric, f.split, f.superclass) == ("subclass_separability", "test", "")]
-    assert abs(figure.value - figure.shuffled) < 0.5 * figure.value
+    assert abs(figure.value - figure.shuffled) < 0.6 * figure.shuffled

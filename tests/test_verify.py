@@ -77,7 +77,7 @@ def test_a_changed_prediction_is_detected(folder):
     path = folder("plain")
     (file,) = (path / "predictions").iterdir()
     predictions = archive.unpack(file)
-    changed = dataclasses.replace(predictions, knn=predictions.fine)  # all right, suddenly
+    changed = dataclasses.replace(predictions, knn=(predictions.fine + 1) % 7)
     file.write_bytes(archive.pack(changed))
     verdict = only(path)
     assert verdict.state == "changed" and "SHA-256 differs" in verdict.lines[0]
@@ -87,7 +87,7 @@ def test_predictions_forged_with_their_digest_are_detected(folder):
     path = folder("plain")
     (file,) = (path / "predictions").iterdir()
     predictions = archive.unpack(file)
-    packed = archive.pack(dataclasses.replace(predictions, knn=predictions.fine))
+    packed = archive.pack(dataclasses.replace(predictions, knn=(predictions.fine + 1) % 7))
     file.unlink()
     change(path, lambda record: record["provenance"].update(predictions_digest=archive.sha256(packed)))
     (key,) = (record["cell"]["key"] for record in Store(path).records())
@@ -179,7 +179,10 @@ def test_features_of_another_metric_version_are_scored_without_training(folder, 
     (cell,) = sweep.todo(plan, store)
     sweep.run([cell], plan, store, torch.device("cpu"), Quiet())
     old, new = store.records()
-    assert {old["cell"]["metric_version"], new["cell"]["metric_version"]} == {schema.METRIC_VERSION - 1, schema.METRIC_VERSION}
+    assert {old["cell"]["metric_version"], new["cell"]["metric_version"]} == {
+        schema.METRIC_VERSION - 1,
+        schema.METRIC_VERSION,
+    }
     assert old["figures"] == new["figures"] and old["history"] == new["history"]
 
 

@@ -83,3 +83,33 @@ def _of_root(features: Tensor, fine: Tensor, raw: Moments, to_coarse: Tensor) ->
         "participation_ratio": participation_ratio(centred),
         "spectrum_decay": spectrum_decay(centred),
     }
+
+
+def measure_fine(features: Tensor, fine: Tensor, to_coarse: Tensor) -> dict[str, float]:
+    """The metrics that look at fine labels, those of a classifier left out: what a null of shuffled labels needs.
+
+    Args:
+        features: as in `measure`.
+        fine: as in `measure`.
+        to_coarse: as in `measure`.
+    """
+    unit, raw = moments(features, fine, unit=True), moments(features, fine)
+    values = of_moments(unit, raw, to_coarse, None, None) | {"nc1_fine": nc1(raw, within_root(features, fine, raw))}
+    return {name: float(value) for name, value in values.items() if METRICS[name].level == "fine"}
+
+
+def bootstrap(features, fine, to_coarse, weights, head=None, probe=None):
+    return {}
+
+
+def by_superclass(features, fine, to_coarse, head=None, probe=None):
+    return {}
+
+
+def shuffled(fine, to_coarse, rng):
+    coarse = to_coarse[fine]
+    out = fine.clone()
+    for c in coarse.unique():
+        m = (coarse == c).nonzero().flatten()
+        out[m] = fine[m[torch.randperm(len(m), generator=rng)]]
+    return out

@@ -1,6 +1,5 @@
 """Tables: means and deviations by hand, comparable rows only, failures shown, text safe."""
 
-
 import pandas as pd
 import pytest
 
