@@ -19,17 +19,17 @@ def centred_means(raw: Moments) -> Tensor:
 
 
 def between_axes(raw: Moments) -> tuple[Tensor, Tensor, Tensor]:
-    """The centred means' singular vectors, and what the spread along each counts in NC1.
+    """Principal axes of the class means about their mean, and what the spread along each counts in NC1.
 
     Returns:
-        left (..., K, R), right (..., R, D), and (..., R) 1 / squared singular value: 0 beyond the rank, which is at
-        most K - 1; NaN if the rank is 0.
+        Orthonormal axes (..., R, D), the class means' coordinates along them (..., K, R), and (..., R) 1 / the sum of
+        squares of these: 0 beyond the rank, which is at most K - 1; NaN if the rank is 0.
     """
-    left, values, right = torch.linalg.svd(centred_means(raw), full_matrices=False)
+    left, values, axes = torch.linalg.svd(centred_means(raw), full_matrices=False)
     kept = values > CUTOFF * values[..., :1]
     kept[..., len(raw.labels) - 1 :] = False
     inverse = values.square().reciprocal().where(kept, 0)
-    return left, right, inverse.where(kept.any(dim=-1, keepdim=True), torch.nan)
+    return axes, left * values[..., None, :], inverse.where(kept.any(dim=-1, keepdim=True), torch.nan)
 
 
 def nc1(raw: Moments, root: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def nc1(raw: Moments, root: Tensor) -> Tensor:
         () >= 0; 0 = every class is one point (collapsed). NaN if fewer than two classes occur or all class means
         coincide.
     """
-    _, axes, inverse = between_axes(raw)
+    axes, _, inverse = between_axes(raw)
     spread = (root @ axes.T).square().sum(dim=0) / raw.sizes.sum()
     value: Tensor = (spread * inverse).sum()  # K of S_B⁺ cancels the 1/K
     return value
@@ -112,17 +112,17 @@ def nc4(features: Tensor, raw: Moments, classifier: Linear) -> Tensor:
         classifier: answers any of its classes; only those with images have a mean.
 
     Returns:
-        () in [0, 1]; 0 = the classifier is the nearest-mean rule. NaN if fewer than two classes occur.
+        (N,) float64, 1 = they disagree; the mean is NC4, in [0, 1], 0 = the classifier is the nearest-mean rule. NaN
+        if fewer than two classes occur.
     """
     if len(raw.labels) < 2:
-        return torch.full_like(raw.energy, torch.nan)
+        return torch.full((len(features),), torch.nan, dtype=torch.float64, device=features.device)
     answers, centre = answered(features, classifier), raw.means.mean(dim=0)
     means = raw.means - centre
-    differing = torch.zeros_like(raw.energy)
+    nearest = torch.zeros_like(answers)
     for rows, chunk in chunks(features):
-        nearest = ((chunk - centre) @ means.T - means.square().sum(dim=1) / 2).argmax(dim=1)
-        differing += (raw.labels[nearest] != answers[rows]).sum()
-    return differing / len(features)
+        nearest[rows] = ((chunk - centre) @ means.T - means.square().sum(dim=1) / 2).argmax(dim=1)
+    return (raw.labels[nearest] != answers).double()
 
 
 def answered(features: Tensor, classifier: Linear) -> Tensor:
