@@ -38,9 +38,9 @@ def search(features: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
 def _keys(similarity: Tensor) -> Tensor:
     """Integers (n, N) in the order of similarity, all different in a row: of equals the earlier image is greater."""
     bits = (similarity + 0.0).view(torch.int32)  # -0.0 becomes 0.0
-    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long()  # floats below zero run backwards
+    bits ^= (bits >> 31) & 0x7FFFFFFF  # floats below zero run backwards
     places = torch.arange(similarity.shape[1], device=similarity.device)
-    return (ordered << 32) + (len(places) - 1 - places)
+    return bits.long().mul_(2**32).add_(len(places) - 1 - places)
 
 
 def _first_hit(keys: Tensor, labels: Tensor, fine: Tensor) -> Tensor:
