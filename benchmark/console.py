@@ -219,7 +219,8 @@ def show_verdicts(console: Console, folder: Path, verdicts: "Iterable[Verdict]")
         counts[verdict.state] += 1
         computed += verdict.computed
         if verdict.state in WRONG:
-            console.print(f"✗ {verdict.title} ({verdict.key}): {verdict.state}", style="red", markup=False)
+            key = f" ({verdict.key})" if verdict.key else ""
+            console.print(f"✗ {verdict.title}{key}: {verdict.state}", style="red", markup=False)
             for line in verdict.lines[:MOST_LINES]:
                 console.print(f"    {line}", markup=False, soft_wrap=True)
             if len(verdict.lines) > MOST_LINES:

@@ -10,14 +10,19 @@ from typing import Any, Literal
 from benchmark import archive, data, figures, registry, resampling
 from benchmark.cell import chance
 from benchmark.errors import InputError
-from benchmark.metrics import METRICS, Figure
+from benchmark.metrics import METRICS, Figure, Predictions
+from benchmark.probes import readouts
 from benchmark.schema import EXTERNAL, METRIC_VERSION, Cell, Measures, Recipe, Task
-from benchmark.scorer import REPLICATES, score
+from benchmark.scorer import REPLICATES, collapse_figures
 from benchmark.store import Store
 from benchmark.store import figures as stored_figures
 
 TOLERANCE = 1e-6  # absolute or relative, whichever is larger: sums in another order, on another machine
+PROBE_TOLERANCE = 1e-2  # of what follows from the linear probe's weights, which are solved for anew
+OF_PROBE = ("nc3_fine", "nc4_fine")
+TURNED = 0.01  # share of answers that may come out otherwise from the same features
 
+Place = tuple[str, str, str, str]  # metric, split, layer, superclass
 State = Literal["equal", "different", "changed", "absent", "other version"]
 
 
@@ -60,7 +65,7 @@ def folders(paths: Iterable[Path]) -> list[Path]:
 
 
 def verify(folder: Path, datasets_dir: Path | None = None) -> Iterator[Verdict]:
-    """A verdict on every finished row of a results folder.
+    """A verdict on every finished row of a results folder, and on each merged table that the rows do not give.
 
     Args:
         folder: of results.
@@ -76,6 +81,9 @@ def verify(folder: Path, datasets_dir: Path | None = None) -> Iterator[Verdict]:
         title = f"{cell['task']} {cell['method']} seed {cell['seed']}"
         state, lines, computed = _examine(store, record, datasets_dir)
         yield Verdict(folder, cell["key"], title, state, tuple(lines), computed)
+    for name in store.stale():
+        note = "it is not what the cells say; any `c2f run` into the folder writes it anew"
+        yield Verdict(folder, "", name, "changed", (note,))
 
 
 def _examine(store: Store, record: Mapping[str, Any], datasets_dir: Path | None) -> tuple[State, list[str], int]:
@@ -96,23 +104,42 @@ def _examine(store: Store, record: Mapping[str, Any], datasets_dir: Path | None)
 
 
 def _compare(store: Store, record: Mapping[str, Any], cell: Cell, path: Path) -> tuple[State, list[str], int]:
+    """Figures from the predictions; from kept features the predictions, and the rest of the figures."""
     stored = {_place(figure): figure for figure in stored_figures(record)}
-    kept = store.features / f"{cell.features_key}.safetensors"
+    predictions, draws = archive.unpack(path), chance(cell)
+    weights = resampling.weights(predictions.fine, REPLICATES, draws.bootstrap)
+    fresh = figures.of(predictions, cell.task, weights)
+    problems: list[str] = []
     notes: list[str] = []
+    kept = store.features / f"{cell.features_key}.safetensors"
     if not kept.exists():
         notes = ["collapse metrics not computed: features were not kept (run with --keep-features)"]
-        predictions = archive.unpack(path)
-        weights = resampling.weights(predictions.fine, REPLICATES, chance(cell).bootstrap)
-        fresh = figures.of(predictions, cell.task, weights)
-        expected = {place for place, figure in stored.items() if METRICS[figure.metric].family != "collapse"}
+        stored = {place: figure for place, figure in stored.items() if METRICS[figure.metric].family != "collapse"}
     elif archive.sha256(kept) != record["provenance"]["features_digest"]:
         return "changed", [f"{kept} is not the file the row was made with (SHA-256 differs)"], 0
     else:
         features, labels, _ = archive.recall(kept)
-        fresh = list(score(features, labels, cell.task, chance(cell))[0])
-        expected = set(stored)
-    problems = list(_differences(stored, {_place(figure): figure for figure in fresh}, expected))
-    return ("different" if problems else "equal"), [*problems, *notes], len(expected) - len(problems)
+        answers, probe = readouts.answer(features, labels, cell.task, draws.episodes, draws.clustering)
+        fresh += collapse_figures(features, labels, cell.task, probe, weights, draws.shuffle)
+        problems = list(_turned(predictions, answers))
+    wrong = list(_differences(stored, {_place(figure): figure for figure in fresh}))
+    problems = wrong + problems
+    return ("different" if problems else "equal"), problems + notes, max(len(stored) - len(wrong), 0)
+
+
+def _turned(stored: Predictions, fresh: Predictions) -> Iterator[str]:
+    """Read-outs whose answers from the kept features are not those that were stored.
+
+    A few may turn over: where two classes are as good as equal, sums in another order decide.
+    """
+    for name in ("fine", "linear", "linear_within", "knn", "ncm", "first_hit", "clusters", "tuned"):
+        was, now = getattr(stored, name), getattr(fresh, name)
+        if was is None and now is None:
+            continue
+        alike = was is not None and now is not None and was.shape == now.shape
+        share = float((was != now).double().mean()) if alike else 1.0
+        if share > TURNED:
+            yield f"{name}: {share:.1%} of the stored answers are not those that the kept features give"
 
 
 def cell_of(columns: Mapping[str, Any], datasets_dir: Path | None = None) -> Cell:
@@ -156,24 +183,25 @@ def _task(columns: Mapping[str, Any], datasets_dir: Path | None) -> Task:
     return task
 
 
-def _differences(stored: Mapping[Any, Figure], fresh: Mapping[Any, Figure], expected: Iterable[Any]) -> Iterator[str]:
-    for place in sorted(expected):
-        was, now = stored[place], fresh.get(place)
+def _differences(stored: Mapping[Place, Figure], fresh: Mapping[Place, Figure]) -> Iterator[str]:
+    for place in sorted(set(stored) | set(fresh)):
         where = ", ".join(part for part in place if part)
-        if now is None:
-            yield f"{where}: stored as {was.value:.6g}, not computed any more"
-            continue
-        for name in ("value", "low", "high", "untrained", "shuffled"):
-            before, after = getattr(was, name), getattr(now, name)
-            if not _same(before, after):
-                yield f"{where}: {name} stored as {before:.6g}, computed as {after:.6g}"
-    for place in sorted(set(fresh) - set(stored)):
-        yield f"{', '.join(part for part in place if part)}: computed, but not stored"
+        if place not in fresh:
+            yield f"{where}: stored as {stored[place].value:.6g}, not computed any more"
+        elif place not in stored:
+            yield f"{where}: computed, but not stored"
+        else:
+            yield from (f"{where}: {line}" for line in _changes(stored[place], fresh[place]))
 
 
-def _same(a: float, b: float) -> bool:
-    return (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+def _changes(stored: Figure, fresh: Figure) -> Iterator[str]:
+    tolerance = PROBE_TOLERANCE if stored.metric in OF_PROBE else TOLERANCE
+    for name in ("value", "low", "high", "untrained", "shuffled"):
+        was, now = getattr(stored, name), getattr(fresh, name)
+        both_undefined = math.isnan(was) and math.isnan(now)
+        if not both_undefined and not math.isclose(was, now, rel_tol=tolerance, abs_tol=tolerance):
+            yield f"{name} stored as {was:.6g}, computed as {now:.6g}"
 
 
-def _place(figure: Figure) -> tuple[str, str, str, str]:
+def _place(figure: Figure) -> Place:
     return figure.metric, figure.split, figure.layer, figure.superclass

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import HIERARCHIES
 
-from benchmark import archive, schema, sweep, verify
+from benchmark import archive, figures, resampling, schema, scorer, sweep, verify
 from benchmark.errors import InputError
 from benchmark.pretrain import Silent
 from benchmark.schema import Measures
@@ -47,6 +47,7 @@ def folder(made, tmp_path):
 
 
 def only(folder):
+    Store(folder).merge()
     (verdict,) = verify.verify(folder, HIERARCHIES)
     return verdict
 
@@ -160,6 +161,40 @@ def test_missing_predictions_are_told(folder):
     path = folder("plain")
     shutil.rmtree(path / "predictions")
     assert only(path).state == "absent"
+
+
+def test_answers_that_the_features_do_not_give_are_detected(folder):
+    path = folder("kept")
+    (file,) = (path / "predictions").iterdir()
+    predictions = archive.unpack(file)
+    wrong = dataclasses.replace(predictions, knn=(predictions.fine + 1) % 7)
+    packed = archive.pack(wrong)
+    file.unlink()
+    (record,) = Store(path).records()
+    cell = verify.cell_of(record["cell"], HIERARCHIES)
+    weights = resampling.weights(wrong.fine, scorer.REPLICATES, verify.chance(cell).bootstrap)
+    forged = {verify._place(f): f for f in figures.of(wrong, cell.task, weights)}
+
+    def edit(record):
+        record["provenance"].update(predictions_digest=archive.sha256(packed))
+        for line in record["figures"]:
+            found = forged.get((line["metric"], line["split"], line["layer"], line["superclass"]))
+            line.update({name: getattr(found, name) for name in ("value", "low", "high") if found})
+
+    change(path, edit)
+    Store(path).predictions_of(cell.key, archive.sha256(packed)).write_bytes(packed)
+    verdict = only(path)
+    assert verdict.state == "different"
+    assert verdict.lines == ("knn: 100.0% of the stored answers are not those that the kept features give",)
+
+
+def test_a_table_that_was_changed_is_detected(folder):
+    path = folder("plain")
+    Store(path).merge()
+    table = path / "results.csv"
+    table.write_text(table.read_text().replace("mixup", "am_mixup"))
+    equal, stale = verify.verify(path, HIERARCHIES)
+    assert (equal.state, stale.state, stale.title) == ("equal", "changed", "results.csv")
 
 
 def test_rows_of_another_metric_version_are_told_apart(folder, monkeypatch):

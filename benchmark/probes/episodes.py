@@ -49,8 +49,8 @@ def run(train: Split, test: Split, to_coarse: Tensor, rng: Generator) -> dict[st
 
     Returns:
         for each of SETTINGS (E, 2) float32 on the CPU: share of queries answered right, and coarse label, -1 where
-        ways are of several superclasses. No episodes (0, 2) where too few classes can be ways: fewer than 5, fewer
-        than 2 of all, no superclass with 2.
+        ways are of several superclasses. No episodes (0, 2) where too few classes can be ways: fewer than 5, not
+        all of them, no superclass with 2.
     """
     supports, queries = (F.normalize(split[0], dim=1) for split in (train, test))
     places = _Places(train[1], len(to_coarse)), _Places(test[1], len(to_coarse))
@@ -70,7 +70,7 @@ def _ways(kind: str, possible: Tensor, to_coarse: Tensor, rng: Generator) -> Ite
     """Coarse labels (E,) and ways (E, W) of a setting's episodes, in batches of equally many ways."""
     classes = possible.nonzero().flatten()
     several = torch.full((EPISODES,), SEVERAL)
-    if kind == "allway" and len(classes) >= 2:
+    if kind == "allway" and len(classes) == len(possible) >= 2:
         yield several, classes.expand(EPISODES, -1)
     elif kind == f"{WAYS}way" and len(classes) >= WAYS:
         yield several, classes[torch.rand(EPISODES, len(classes), generator=rng).argsort(dim=1)[:, :WAYS]]

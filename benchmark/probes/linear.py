@@ -37,11 +37,6 @@ class LinearProbe:
         return _logits(self.coefficients, _with_one((features - self.mean) / self.scale).double())
 
     def on_raw_features(self) -> tuple[Tensor, Tensor]:
-        """Weight (F, D) and bias (F,) float64 of the same classifier on features that are not standardised."""
-        weight = self.coefficients[:, :-1] / self.scale.double()
-        return weight, self.coefficients[:, -1] - weight @ self.mean.double()
-
-    def on_raw_features(self) -> tuple[Tensor, Tensor]:
         """Weight (F, D) and bias (F,) float64 that give the same logits from features that are not standardised."""
         weight = self.coefficients[:, :-1] / self.scale
         return weight, self.coefficients[:, -1] - weight @ self.mean.double()

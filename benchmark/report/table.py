@@ -66,7 +66,7 @@ def read(path: Path) -> pd.DataFrame:
     file = path / "results.csv" if path.is_dir() else path
     text = {name: str for name in ("key", "task", "method", "reason", "hierarchy_digest", "data_digest")}
     try:
-        frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=[""])
+        frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=[""]).copy()  # in one block
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: no results to read ({error}); name a results folder") from None
     missing = sorted(set(RESULT_COLUMNS) - set(frame.columns))
