@@ -557,6 +557,9 @@ def score(  # noqa: PLR0913, every option is one of the command's
     ] = Path("data"),
     datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
+    keep_features: Annotated[
+        bool, typer.Option("--keep-features", help="Keep features, to verify all scores.")
+    ] = False,
 ) -> None:
     """Score a network that was trained elsewhere: every read-out and collapse metric, without our training loop.
 
@@ -571,17 +574,16 @@ def score(  # noqa: PLR0913, every option is one of the command's
       c2f score resnet18.a1_in1k --task cifar100-superclass --image-size 224 --data-root ~/data
     """
     from benchmark import external, sweep
+    from benchmark.cell import Shelf
     from benchmark.console import StepDisplay, show_figures
     from benchmark.store import Store
 
-    with StepDisplay(console, "decoding images") as display:
-        made = external.score(
-            external.Request(what, task, backbone, image_size, name, seed, data_root.expanduser(), datasets_dir),
-            sweep.resolve_device(device),
-            display,
-        )
+    request = external.Request(what, task, backbone, image_size, name, seed, data_root.expanduser(), datasets_dir)
+    chosen_device = sweep.resolve_device(device)
     store = Store(out)
     store.open()
+    with StepDisplay(console, "decoding images") as display:
+        made = external.score(request, Shelf(store.features, keep_features), chosen_device, display)
     store.publish(made.row, made.predictions)
     store.merge()
     show_figures(console, made.row)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmark import archive, backbones, data, provenance, registry, scorer
 from benchmark.backbones import Network
-from benchmark.cell import chance, labels_of
+from benchmark.cell import Shelf, chance, labels_of
 from benchmark.data import Decoded, policy, splits
 from benchmark.data.resized import Resized
 from benchmark.data.source import Watcher
@@ -50,8 +50,8 @@ class Scored:
     predictions: bytes
 
 
-def score(request: Request, device: torch.device, watcher: Watcher | None = None) -> Scored:
-    """Score whatever a request names.
+def score(request: Request, shelf: Shelf, device: torch.device, watcher: Watcher | None = None) -> Scored:
+    """Score whatever a request names, and keep its features if the shelf asks for it.
 
     Raises:
         InputError: if it is neither a file nor a model timm has weights for, or does not fit the task.
@@ -61,10 +61,10 @@ def score(request: Request, device: torch.device, watcher: Watcher | None = None
     if not NAME_PATTERN.fullmatch(name):
         raise InputError(f"--name {name!r}: use lower-case letters, digits, dots, dashes and underscores")
     if path.suffix == ".npz":
-        return from_features(path, task, name, request.seed)
+        return from_features(path, task, name, shelf, request.seed)
     checkpoint = _checkpoint(request, path)
     decoded = data.decode(task.hierarchy, request.data_root, watcher=watcher)
-    return from_checkpoint(checkpoint, data.cover(task, decoded), decoded, name, device, request.seed)
+    return from_checkpoint(checkpoint, data.cover(task, decoded), decoded, name, shelf, device, request.seed)
 
 
 def _checkpoint(request: Request, path: Path) -> "Checkpoint":
@@ -81,7 +81,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._") or "external"
 
 
-def from_features(path: Path, task: Task, name: str, seed: int = 0) -> Scored:
+def from_features(path: Path, task: Task, name: str, shelf: Shelf, seed: int = 0) -> Scored:
     """Score a feature file, of a subpopulation shift on the classes that pretraining is kept away from.
 
     Args:
@@ -90,6 +90,7 @@ def from_features(path: Path, task: Task, name: str, seed: int = 0) -> Scored:
             out) and `test_coarse_logits` (N, K), columns in the task's order of coarse classes.
         task: gives the classes.
         name: what the row's `method` says.
+        shelf: where features are kept, if they are.
         seed: of episodes, resamples and shuffles.
 
     Raises:
@@ -108,7 +109,7 @@ def from_features(path: Path, task: Task, name: str, seed: int = 0) -> Scored:
     nobody = torch.zeros(0, dtype=torch.int64)
     labels = Labels(train[1], val[1], test[1], shots, held_out=nobody)
     cell = _cell(task, archive.sha256(path), name, "features", {}, archive.sha256(path), seed)
-    return _scored(cell, features, labels, torch.device("cpu"), extract_seconds=0.0)
+    return _scored(cell, features, labels, shelf, torch.device("cpu"), extract_seconds=0.0)
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,13 @@ class Checkpoint:
 
 
 def from_checkpoint(
-    checkpoint: Checkpoint, task: Task, decoded: Decoded, name: str, device: torch.device, seed: int = 0
+    checkpoint: Checkpoint,
+    task: Task,
+    decoded: Decoded,
+    name: str,
+    shelf: Shelf,
+    device: torch.device,
+    seed: int = 0,
 ) -> Scored:
     """Score a timm network on the images of a task.
 
@@ -141,6 +148,7 @@ def from_checkpoint(
         task: gives images and classes.
         decoded: its images.
         name: what the row's `method` says.
+        shelf: where features are kept, if they are.
         device: where to compute.
         seed: of the untrained network, episodes, resamples and shuffles.
 
@@ -163,7 +171,7 @@ def from_checkpoint(
     if checkpoint.image_size:
         arguments["image_size"] = checkpoint.image_size
     cell = _cell(task, decoded.digest, name, checkpoint.backbone, arguments, file, seed)
-    return _scored(cell, features, labels_of(evaluated, source, task), device, time.perf_counter() - started)
+    return _scored(cell, features, labels_of(evaluated, source, task), shelf, device, time.perf_counter() - started)
 
 
 def _networks(checkpoint: Checkpoint, task: Task, decoded: Decoded, seed: int) -> tuple[Network, Network, bool]:
@@ -206,17 +214,21 @@ def _normalisation(network: Network, checkpoint: Checkpoint) -> tuple[Tensor, Te
     return mean, std
 
 
-def _scored(cell: Cell, features: Features, labels: Labels, device: torch.device, extract_seconds: float) -> Scored:
+def _scored(
+    cell: Cell, features: Features, labels: Labels, shelf: Shelf, device: torch.device, extract_seconds: float
+) -> Scored:
     started = time.perf_counter()
     figures, selection, predictions = scorer.score(features, labels, cell.task, chance(cell))
-    packed = archive.pack(predictions)
-    known = provenance.collect(cell, device, split_digest="") | {
-        "init": "external",
-        "init_labels": "unknown",
-        "precision": "fp32",
-    }
+    packed, kept = archive.pack(predictions), shelf.path(cell)
+    if shelf.keep:
+        archive.keep(kept, features, labels, {})
+    known = provenance.collect(cell, device, split_digest="")
+    known |= {"init": "external", "init_labels": "unknown", "precision": "fp32"}
     made = Provenance(
-        **known, predictions_digest=archive.sha256(packed), features_digest="", scored_commit=known["git_commit"]
+        **known,
+        predictions_digest=archive.sha256(packed),
+        features_digest=archive.sha256(kept) if shelf.keep else "",
+        scored_commit=known["git_commit"],
     )
     seconds = time.perf_counter() - started
     cost = Cost(math.nan, extract_seconds, 0.0, seconds, math.nan, math.nan)

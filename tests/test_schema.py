@@ -33,8 +33,8 @@ CELL = (
 REST = (
     "coarse_val_acc fine_val_acc probe_l2 pretrain_seconds extract_seconds fine_tune_seconds score_seconds "
     "images_per_second peak_memory_mb package_version git_commit git_dirty python_version torch_version "
-    "timm_version sklearn_version device device_name num_threads precision init init_labels split_digest predictions_digest features_digest "
-    "scored_commit command finished_at"
+    "timm_version sklearn_version device device_name num_threads precision init init_labels split_digest "
+    "predictions_digest features_digest scored_commit command finished_at"
 )
 
 
