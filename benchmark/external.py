@@ -108,7 +108,7 @@ def from_features(path: Path, task: Task, name: str, shelf: Shelf, seed: int = 0
     features = Features(train[0], val[0], test[0], None, None, _logits(path, arrays, evaluated, len(test[1])))
     nobody = torch.zeros(0, dtype=torch.int64)
     labels = Labels(train[1], val[1], test[1], shots, held_out=nobody)
-    cell = _cell(task, archive.sha256(path), name, "features", {}, archive.sha256(path), seed)
+    cell = _cell(task, "", name, "features", {}, archive.sha256(path), seed)  # of unknown images; draws as for others
     return _scored(cell, features, labels, shelf, torch.device("cpu"), extract_seconds=0.0)
 
 
