@@ -58,7 +58,7 @@ def test_lengths_of_features_change_nothing(bank: Bank, queries: Tensor) -> None
 @pytest.mark.parametrize("chunk", [1, 7, 32, 33])
 def test_chunks_change_nothing(chunk: int, bank: Bank, queries: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = knn.predict(bank, queries, 4)
-    monkeypatch.setattr(knn, "CHUNK", chunk)
+    monkeypatch.setattr(knn, "ENTRIES", 40 * chunk)
     assert torch.equal(knn.predict(bank, queries, 4), whole)
 
 

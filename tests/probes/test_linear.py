@@ -96,6 +96,14 @@ def test_logits_are_those_of_standardised_features(train: Pair, val: Pair) -> No
     torch.testing.assert_close(probe.logits(both), expected, rtol=0, atol=1e-4)
 
 
+def test_raw_features_give_the_same_logits(train: Pair, val: Pair) -> None:
+    probe = linear.fit(train, val)
+    weight, bias = probe.on_raw_features()
+    assert (weight.shape, bias.shape) == ((3, 4), (3,))
+    # probe.logits standardises in float32: a dimension at 500 with deviation 100
+    torch.testing.assert_close(val[0].double() @ weight.T + bias, probe.logits(val[0]), rtol=0, atol=1e-4)
+
+
 def test_chosen_l2_is_the_best_on_val(train: Pair, val: Pair) -> None:
     probe = linear.fit(train, val)
     x = train[0].double()
