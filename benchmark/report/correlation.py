@@ -97,12 +97,18 @@ def interval(values: Floats) -> tuple[Floats, Floats]:
 
 
 def cluster_means(values: Floats, clusters: Ints) -> Floats:
-    """(n, c) -> (m, c): means over the cells of each method, methods in ascending order."""
+    """(n, c) -> (m, c): means over the cells of each method, methods in ascending order, for ranking.
+
+    Rounded, as sums of the same values in another order differ in their last digits and would be no tie.
+    """
     _, position, counts = np.unique(clusters, return_inverse=True, return_counts=True)
     sums = np.zeros((len(counts), values.shape[1]))
     np.add.at(sums, position, values)
-    means: Floats = sums / counts[:, None]
-    return means
+    means = sums / counts[:, None]
+    size = np.abs(means).max(axis=0, initial=0, where=np.isfinite(means))
+    unit = np.where(size > 0, size, 1) * ROUNDING
+    rounded: Floats = np.round(means / unit) * unit
+    return rounded
 
 
 def exchanged(x: Floats, y: Floats, clusters: Ints, seeds: Ints, keys: Floats) -> Floats:
