@@ -240,7 +240,7 @@ def markdown(found: Iterable[Comparison], readouts: Sequence[str] = ()) -> str:
         found: of `comparisons`.
         readouts: columns of the tables; none: those of HEADLINE that were measured.
     """
-    blocks, metrics = ["# Does collapse matter?"], {}
+    blocks, metrics = ["# Does collapse matter?"], dict[str, None]()
     for one in found:
         blocks.append(f"## {one.title}\n\n{one.size}.")
         for heading, lines in views(one, readouts):
@@ -289,11 +289,11 @@ def _check_parameters(frame: pd.DataFrame) -> None:
 
 def _view(pairs: pd.DataFrame, readouts: Sequence[str]) -> pd.DataFrame:
     lines: dict[str, dict[str, str]] = {}
-    for pair in pairs.itertuples():
-        star = "*" if pair.p_adjusted < LEVEL else ""
-        spread = "" if np.isnan(pair.low) else f" [{pair.low:+.2f}, {pair.high:+.2f}]"
-        shown = "—" if np.isnan(pair.rho) else f"{pair.rho:+.2f}{star}{spread}"
-        lines.setdefault(title_of(pair.metric), {})[title_of(pair.read_out)] = shown
+    for pair in pairs.to_dict("records"):
+        star = "*" if pair["p_adjusted"] < LEVEL else ""
+        spread = "" if np.isnan(pair["low"]) else f" [{pair['low']:+.2f}, {pair['high']:+.2f}]"
+        shown = "—" if np.isnan(pair["rho"]) else f"{pair['rho']:+.2f}{star}{spread}"
+        lines.setdefault(title_of(pair["metric"]), {})[title_of(pair["read_out"])] = shown
     frame = pd.DataFrame.from_dict(lines, orient="index").rename_axis("collapse metric")
     return frame[[title_of(name) for name in readouts]]
 
@@ -337,8 +337,8 @@ def _blocks(cells: pd.DataFrame, metrics: Sequence[str], readouts: Sequence[str]
         for in_readouts, y in _by_presence(cells, readouts):
             both = in_metrics & in_readouts
             third = np.zeros(both.sum()) if np.isnan(control[both]).any() else control[both]
-            columns = [np.stack([own[both] for own in names.values()], axis=1) for names in (x, y)]
-            yield _Block(list(x), list(y), *columns, third, clusters[both], seeds[both])
+            of_x, of_y = (np.stack([own[both] for own in columns.values()], axis=1) for columns in (x, y))
+            yield _Block(list(x), list(y), of_x, of_y, third, clusters[both], seeds[both])
 
 
 def _by_presence(cells: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[Mask, dict[str, correlation.Floats]]]:
@@ -357,7 +357,8 @@ def _figures(block: _Block, rng: np.random.Generator) -> dict[str, correlation.F
     figures = {name: np.full(shape, np.nan) for name in inference}
     figures["rho"] = correlation.spearman(x, y)[0]
     figures["partial_rho"] = correlation.partial(x, y, block.control)[0]
-    figures["rho_means"] = correlation.spearman(*(correlation.cluster_means(v, block.clusters) for v in (x, y)))[0]
+    mean_x, mean_y = (correlation.cluster_means(values, block.clusters) for values in (x, y))
+    figures["rho_means"] = correlation.spearman(mean_x, mean_y)[0]
     tau = [[stats.kendalltau(a, b).statistic if len(a) else np.nan for b in y.T] for a in x.T]
     figures["tau"] = np.array(tau)
     if block.methods >= MIN_METHODS:

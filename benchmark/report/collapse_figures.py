@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
@@ -35,7 +35,7 @@ SHOWN = (
     "fine_cluster_ami",
     "fine_tuned_acc",
 )
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -82,10 +82,10 @@ def heatmap(one: Comparison, readouts: Sequence[str] = ()) -> Figure:
     rho = np.full((len(lines), len(columns)), np.nan)
     figure = Figure(figsize=(3.1 + 0.34 * len(columns), 2.2 + 0.2 * len(lines)), layout="constrained")
     axes = figure.subplots()
-    for pair in pairs.itertuples():
-        row, column = lines.index(pair.metric), columns.index(pair.read_out)
-        rho[row, column] = pair.rho
-        _write_cell(axes, row, column, pair.rho, holds=pair.low > 0 or pair.high < 0)
+    for pair in pairs.to_dict("records"):
+        row, column = lines.index(pair["metric"]), columns.index(pair["read_out"])
+        rho[row, column] = pair["rho"]
+        _write_cell(axes, row, column, pair["rho"], holds=pair["low"] > 0 or pair["high"] < 0)
     axes.set_facecolor("#DDDDDD")
     image = axes.imshow(rho, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     names = [title_of(name) for name in columns]
@@ -109,7 +109,9 @@ def scatter(one: Comparison, metric: str, readout: str) -> Figure:
         marker, colour = looks[i % len(looks)]
         own = cells[cells["label"] == label]
         axes.scatter(own[metric], own[readout], s=9, marker=marker, color=colour, alpha=0.45, linewidths=0)
-        axes.scatter(*mean, s=42, marker=marker, color=colour, edgecolors="white", linewidths=0.6, zorder=3)
+        axes.scatter(
+            mean[metric], mean[readout], s=42, marker=marker, color=colour, edgecolors="white", linewidths=0.6, zorder=3
+        )
     for name, axis, scale in ((metric, axes.xaxis, axes.set_xscale), (readout, axes.yaxis, axes.set_yscale)):
         axis.set_label_text(f"{title_of(name)} ({name})")
         if 0 < cells[name].min() < cells[name].max() / WIDE_RANGE:
@@ -128,7 +130,8 @@ def _known(cells: pd.DataFrame, metric: str, readout: str) -> pd.DataFrame:
     if not {metric, readout} <= set(cells.columns):
         return pd.DataFrame()
     numbers = cells[[metric, readout]].apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
-    return numbers.assign(label=cells["label"]).dropna()
+    known: pd.DataFrame = numbers.assign(label=cells["label"]).dropna()
+    return known
 
 
 def _write_cell(axes: Axes, row: int, column: int, rho: float, holds: bool) -> None:
@@ -152,9 +155,9 @@ def _statistics(pairs: pd.DataFrame, metric: str, readout: str) -> str:
 
 def _label(figure: Figure, axes: Axes, means: pd.DataFrame, cells: Floats, colours: Sequence[str]) -> None:
     """Write each method's name where it covers least, as near its mean as that allows; the most crowded first."""
-    FigureCanvasAgg(figure).draw()  # settles the layout, which places in pixels depend on
+    figure.draw_without_rendering()  # settles the layout, which places in pixels depend on
     point, marks = figure.dpi / 72, axes.transData.transform(means.to_numpy(np.float64))
-    taken = [*_boxes(marks, 4.5 * point, 4.5 * point)]
+    taken, frame = list(_boxes(marks, 4.5 * point, 4.5 * point)), np.array(axes.bbox.extents)
     small = _boxes(axes.transData.transform(cells), 1.5 * point, 1.5 * point)
     crowding = [np.sort(np.hypot(*(marks - mark).T))[:5].mean() for mark in marks]
     for i in np.argsort(crowding):
@@ -163,10 +166,8 @@ def _label(figure: Figure, axes: Axes, means: pd.DataFrame, cells: Floats, colou
         side = np.sign(np.round(offsets[:, 0]))
         centres = marks[i] + offsets * point + np.stack([side * width / 2, 0 * side], axis=1)
         boxes = _boxes(centres, width / 2 + point, height / 2)
-        cost = (
-            _overlap(boxes, np.array(taken)) + 0.2 * _overlap(boxes, small) + 1e3 * _outside(boxes, axes.bbox.extents)
-        )
-        best = int(np.argmin(cost + np.hypot(*offsets.T)))
+        covered = _overlap(boxes, np.array(taken)) + 0.2 * _overlap(boxes, small) + 1e3 * _outside(boxes, frame)
+        best = int(np.argmin(covered + np.hypot(*offsets.T)))
         taken.append(boxes[best])
         _write_name(axes, str(means.index[i]), means.iloc[i], offsets[best], colours[i])
 
@@ -214,8 +215,9 @@ def _overlap(boxes: Floats, others: Floats) -> Floats:
 
 def _outside(boxes: Floats, frame: Floats) -> Floats:
     """(n, 4), (4,) -> (n,) how far each box reaches out of the frame."""
-    beyond: Floats = np.clip(np.concatenate([frame[:2] - boxes[:, :2], boxes[:, 2:] - frame[2:]], axis=1), 0, None)
-    return beyond.sum(axis=1)
+    beyond = np.concatenate([frame[:2] - boxes[:, :2], boxes[:, 2:] - frame[2:]], axis=1)
+    length: Floats = np.clip(beyond, 0, None).sum(axis=1)
+    return length
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:
