@@ -590,6 +590,69 @@ def score(  # noqa: PLR0913, every option is one of the command's
     console.print(f"{out / 'results.csv'} and {out / 'scores.csv'} written.", soft_wrap=True)
 
 
+report = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="rich",
+    help=("What finished results say together.\n\nExample:\n\n  c2f report collapse results/methods"),
+)
+app.add_typer(report, name="report")
+
+
+@report.callback(invoke_without_command=True)
+def report_root(context: typer.Context) -> None:
+    """Show what there is if no report is named."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@report.command("collapse")
+def report_collapse(
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RESULTS", help="Results folders, or results.csv files; default results/quickstart."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; default report/ in the first of them.")] = None,
+    metrics: Annotated[
+        str, typer.Option(help="Comma list of collapse metrics, excess columns too; default all that were measured.")
+    ] = "",
+    readouts: Annotated[
+        str, typer.Option(help="Comma list of fine read-outs; default all, of which tables show the main ones.")
+    ] = "",
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--pair", metavar="METRIC:READOUT", help="Draw this pair cell by cell. Repeatable."),
+    ] = None,
+) -> None:
+    """Does collapse matter? Rank correlation of each collapse metric with each fine read-out over methods and seeds.
+
+    For every task, backbone and recipe: intervals by resampling whole methods, and the same given coarse accuracy.
+
+    Writes collapse.csv, collapse.md, and figures as PNG and SVG; docs/collapse-report.md explains them. Examples:
+
+      c2f report collapse results/methods
+
+      c2f report collapse results/cifar100 results/granularity --out reports/both
+
+      c2f report collapse results/methods --readouts fine_linear_acc,fine_knn_acc --pair nc1_fine:fine_knn_acc
+
+      c2f report collapse results/methods --metrics subclass_separability_over_shuffled,cdnv_fine
+    """
+    from benchmark import options
+    from benchmark.console import show_collapse
+    from benchmark.report import collapse, collapse_figures
+
+    paths = results or [Path("results/quickstart")]
+    frame = collapse.read(paths)
+    named = options.names_of("--readouts", readouts)
+    chosen = collapse.choose(frame, options.names_of("--metrics", metrics), named, pairs or ())
+    found = collapse.comparisons(frame, chosen.metrics, chosen.readouts)
+    show_collapse(console, found, named)
+    folder = out or (paths[0] if paths[0].is_dir() else paths[0].parent) / "report"
+    files = collapse.write(found, folder, named)
+    files += [file for one in found for file in collapse_figures.write(one, folder, chosen.pairs, named)]
+    console.print(f"{', '.join(file.name for file in files)} written to {folder}.", markup=False, soft_wrap=True)
+
+
 def main() -> None:
     """The program: exit code 0, 1 if cells failed, 2 for bad input in one line, 130 after Ctrl-C."""
     debug = "--debug" in sys.argv[1:]

@@ -22,13 +22,14 @@ from rich.progress import (
 from rich.table import Table as RichTable
 
 from benchmark.metrics import METRICS, Figure, is_headline
-from benchmark.report import table
+from benchmark.report import collapse, table
 from benchmark.schema import Cell, Row
 
 if TYPE_CHECKING:
     from benchmark.check import Finding as FileFinding
     from benchmark.conformance import Finding
     from benchmark.doctor import Verdict as TaskVerdict
+    from benchmark.report.collapse import Comparison
     from benchmark.verify import Verdict
 
 WRONG = ("different", "changed", "absent")  # verdicts that are no proof of a row
@@ -256,9 +257,20 @@ def _short(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4g}"
 
 
+def show_collapse(console: Console, found: "Iterable[Comparison]", readouts: Sequence[str] = ()) -> None:
+    """Print the correlations of every group, as they are and given coarse accuracy, and what they are."""
+    for one in found:
+        console.print(f"\n{one.title}", style="bold", markup=False)
+        console.print(one.size, markup=False)
+        for heading, lines in collapse.views(one, readouts):
+            console.print(f"\n{heading}", style="bold", markup=False)
+            console.print(_drawn(lines))
+    console.print(f"\n{collapse.FOOT}".replace("\\", ""), style="dim", markup=False)
+
+
 def _drawn(lines: pd.DataFrame) -> RichTable:
     drawn = RichTable(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    drawn.add_column("method", no_wrap=True)
+    drawn.add_column(str(lines.index.name or "method"), no_wrap=True)
     for heading in lines.columns:
         drawn.add_column(str(heading), justify="right", no_wrap=heading == "seeds")
     for label, line in lines.iterrows():

@@ -57,8 +57,12 @@ class Table:
     failures: tuple[str, ...]  # "method, seed: reason"
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path, needed: Iterable[str] = RESULT_COLUMNS) -> pd.DataFrame:
     """results.csv as a frame; text columns stay text.
+
+    Args:
+        path: a results folder, or its results.csv.
+        needed: columns it must have.
 
     Raises:
         InputError: if the file is missing or has other columns.
@@ -69,7 +73,7 @@ def read(path: Path) -> pd.DataFrame:
         frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=[""]).copy()  # in one block
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: no results to read ({error}); name a results folder") from None
-    missing = sorted(set(RESULT_COLUMNS) - set(frame.columns))
+    missing = sorted(set(needed) - set(frame.columns))
     if missing:
         raise InputError(f"{file}: columns {missing[:3]} missing; it was made by another version, run again")
     return frame
@@ -82,7 +86,7 @@ def tables(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Table]:
         frame: rows with RESULT_COLUMNS.
         columns: score columns to show.
     """
-    frame = frame.assign(label=_labels(frame))
+    frame = frame.assign(label=labels(frame))
     for _, group in frame.groupby(list(GROUP), sort=True, dropna=False):
         first = group.iloc[0]
         lines = {str(label): _line(rows, columns) for label, rows in group.groupby("label")}
@@ -146,17 +150,17 @@ def _natural(label: str) -> list[tuple[float, str]]:
     return [(float(word), "") if i % 2 else (0.0, word) for i, word in enumerate(words)]
 
 
-def _labels(frame: pd.DataFrame) -> pd.Series:
+def labels(frame: pd.DataFrame) -> pd.Series:
     """Method names; where a method occurs with several parameters, those that differ are added."""
-    labels = pd.Series(frame["method"], copy=True)
+    found = pd.Series(frame["method"], copy=True)
     for method, rows in frame.groupby("method"):
         params = rows["method_params"].map(json.loads)
         names = sorted({name for given in params for name in given})
         varied = [name for name in names if len({str(given.get(name)) for given in params}) > 1]
         if varied:
-            labels[rows.index] = params.map(
+            found[rows.index] = params.map(
                 lambda given, method=method, varied=varied: (
                     f"{method} ({', '.join(f'{name}={given[name]}' for name in varied)})"
                 )
             )
-    return labels
+    return found
