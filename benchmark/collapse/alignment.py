@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from benchmark.collapse.moments import Moments, chunks
+from benchmark.collapse.moments import Moments, check_matrix, chunks
 
 BLOCK = 1024  # pairs are formed between two blocks of images at a time
 UNIFORMITY_IMAGES = 10_000  # all pairs up to here; beyond, all pairs among this many
@@ -68,6 +68,7 @@ def uniformity(features: Tensor, weights: Tensor | None = None) -> Tensor:
     Raises:
         ValueError: for a zero or non-finite feature.
     """
+    check_matrix(features)
     chosen = _evenly_spaced(features)
     points = torch.cat([chunk for _, chunk in chunks(features[chosen], unit=True)])
     counts = torch.ones_like(chosen)[None] if weights is None else weights[:, chosen]

@@ -38,7 +38,7 @@ def measure(
     Raises:
         ValueError: for a zero or non-finite feature, or shapes that disagree.
     """
-    fine, to_coarse = fine.to(features.device), to_coarse.to(features.device)
+    fine, to_coarse = _checked(features, fine, to_coarse, head, probe)
     unit, raw = moments(features, fine, unit=True), moments(features, fine)
     values = {"uniformity": uniformity(features)} | length_summary(lengths(features))
     values |= _of_moments(unit, raw, to_coarse, head, probe) | _of_root(features, fine, raw, to_coarse)
@@ -48,6 +48,20 @@ def measure(
     if probe is not None:
         values["nc4_fine"] = nc4(features, raw, probe).mean()
     return {name: float(values.get(name, torch.nan)) for name in NAMES}
+
+
+def _checked(
+    features: Tensor, fine: Tensor, to_coarse: Tensor, head: Linear | None, probe: Linear | None
+) -> tuple[Tensor, Tensor]:
+    """The labels where the features lie.
+
+    Raises:
+        ValueError: unless classifiers have a row for every class.
+    """
+    for name, linear, rows in (("head", head, int(to_coarse.max()) + 1), ("probe", probe, len(to_coarse))):
+        if linear is not None and len(linear[0]) < rows:
+            raise ValueError(f"expected a {name} of {rows} rows, one for each class, got {len(linear[0])}")
+    return fine.to(features.device), to_coarse.to(features.device)
 
 
 def _of_moments(
@@ -89,7 +103,7 @@ def _of_root(features: Tensor, fine: Tensor, raw: Moments, to_coarse: Tensor) ->
 
 def measure_fine(features: Tensor, fine: Tensor, to_coarse: Tensor, probe: Linear | None = None) -> dict[str, float]:
     """Only the metrics that fine labels enter, e.g. of shuffled ones; as in `measure`, which gives the same values."""
-    fine, to_coarse = fine.to(features.device), to_coarse.to(features.device)
+    fine, to_coarse = _checked(features, fine, to_coarse, None, probe)
     unit, raw = moments(features, fine, unit=True), moments(features, fine)
     values = _of_moments(unit, raw, to_coarse, None, probe)
     values["nc1_fine"] = nc1(raw, within_root(features, fine, raw))
@@ -138,7 +152,7 @@ def by_superclass(
     Raises:
         ValueError: as in `measure`.
     """
-    fine, to_coarse = fine.to(features.device), to_coarse.to(features.device)
+    fine, to_coarse = _checked(features, fine, to_coarse, head, probe)
     coarse, norms = to_coarse[fine], lengths(features)
     unit, raw = moments(features, fine, unit=True), moments(features, fine)
     present, position = coarse.unique(return_inverse=True)
@@ -206,8 +220,8 @@ def bootstrap(
     Raises:
         ValueError: as in `measure`, and for weights of another length or with an empty class.
     """
-    itself = weights.new_ones(1, len(fine))
-    drawn = _resampled(features, fine, to_coarse, torch.cat([itself, weights]), head, probe)
+    itself = torch.ones_like(weights[:1])
+    drawn = resampled(features, fine, to_coarse, torch.cat([itself, weights]), head, probe)
     return {name: _around(values[0], values[1:], name) for name, values in drawn.items()}
 
 
@@ -218,11 +232,17 @@ def _around(value: Tensor, resamples: Tensor, name: str) -> Tensor:
     return shifted if shift.isfinite() else resamples
 
 
-def _resampled(
-    features: Tensor, fine: Tensor, to_coarse: Tensor, weights: Tensor, head: Linear | None, probe: Linear | None
+def resampled(
+    features: Tensor,
+    fine: Tensor,
+    to_coarse: Tensor,
+    weights: Tensor,
+    head: Linear | None = None,
+    probe: Linear | None = None,
 ) -> dict[str, Tensor]:
-    """The metrics of each resample as they are, (B,) float64."""
-    fine, to_coarse, weights = (labels.to(features.device) for labels in (fine, to_coarse, weights))
+    """Collapse metrics of each resample as they are; arguments and names as in `bootstrap`, (B,) float64."""
+    fine, to_coarse = _checked(features, fine, to_coarse, head, probe)
+    weights = weights.to(features.device)
     resampler = Resampler(features, fine, to_coarse, head, probe)
     size = max(1, REPLICATE_BYTES // (8 * len(to_coarse) * features.shape[1]))
     parts = [_of_resamples(resampler, part, head, probe) for part in weights.split(size)]

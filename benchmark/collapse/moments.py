@@ -79,8 +79,7 @@ def chunks(features: Tensor, *, unit: bool = False) -> Iterator[tuple[slice, Ten
         ValueError: unless they are (N, D) with N, D >= 1 and finite; with `unit` if one is zero, which has no
             direction.
     """
-    if features.ndim != 2 or 0 in features.shape:
-        raise ValueError(f"expected features (N, D) with N, D >= 1, got {tuple(features.shape)}")
+    check_matrix(features)
     for start in range(0, len(features), CHUNK):
         rows = slice(start, start + CHUNK)
         chunk = features[rows].double()
@@ -92,6 +91,12 @@ def chunks(features: Tensor, *, unit: bool = False) -> Iterator[tuple[slice, Ten
                 raise ValueError(_dead(features))
             chunk = chunk / lengths  # F.normalize would leave those below 1e-12 too short
         yield rows, chunk
+
+
+def check_matrix(features: Tensor) -> None:
+    """Raises ValueError unless features are (N, D) with N, D >= 1."""
+    if features.ndim != 2 or 0 in features.shape:
+        raise ValueError(f"expected features (N, D) with N, D >= 1, got {tuple(features.shape)}")
 
 
 def _dead(features: Tensor) -> str:
@@ -110,6 +115,7 @@ def moments(features: Tensor, labels: Tensor, *, unit: bool = False) -> Moments:
     Raises:
         ValueError: for features as in `chunks`, or labels of another length.
     """
+    check_matrix(features)
     if labels.shape != features.shape[:1]:
         raise ValueError(f"expected labels ({len(features)},), got {tuple(labels.shape)}")
     present, position = labels.unique(return_inverse=True)

@@ -70,7 +70,7 @@ def spectrum_decay(values: Tensor) -> Tensor:
         () >= 0; larger = fewer axes hold the variance. NaN with fewer than 3 ranks of positive variance.
     """
     first, last = DECAY_RANKS
-    positive = int((values > len(values) * torch.finfo(values.dtype).eps * values[0]).sum())
+    positive = int((values > 1e-12 * values[0]).sum())  # less is rounding
     last = min(last, positive)
     if last - first < 2:
         return torch.full_like(values[0], torch.nan)

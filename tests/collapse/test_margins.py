@@ -5,9 +5,25 @@ import torch
 from reference import metrics
 from torch import Tensor
 
-from benchmark.collapse.margins import class_margins, margin_summary
+from benchmark.collapse import margins as module
+from benchmark.collapse.margins import head_margins, margins
 
 LABELS = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2, 3, 3, 3])
+
+
+def class_margins(logits: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    of_image = margins(logits, weight, labels)
+    return torch.stack([of_image[labels == label].mean() for label in labels.unique()])
+
+
+def summarised(logits: Tensor, weight: Tensor, labels: Tensor) -> dict[str, float]:
+    summary = module.margin_summary(margins(logits, weight, labels), labels)
+    return {name: float(value) for name, value in summary.items()}
+
+
+def margin_summary(logits: Tensor, weight: Tensor, labels: Tensor) -> tuple[float, float]:
+    summary = summarised(logits, weight, labels)
+    return summary["margin_mean"], summary["margin_cv"]
 
 
 @pytest.fixture
@@ -161,3 +177,36 @@ def test_logits_that_are_not_finite_are_refused(value: float) -> None:
 def test_shapes_that_disagree_are_refused(logits: Tensor, weight: Tensor, count: int) -> None:
     with pytest.raises(ValueError, match=r"expected logits .* and K >= 2"):
         margin_summary(logits, weight, torch.zeros(count, dtype=torch.int64))
+
+
+def test_share_negative_is_a_mean_over_classes() -> None:
+    # label 0: margins 1 and -2; label 2: margin 2: (1/2 + 0) / 2
+    assert summarised(LOGITS, WEIGHT, torch.tensor([0, 0, 2]))["margin_negative"] == 1 / 4
+
+
+def test_share_negative_equals_the_reference(head) -> None:
+    logits, weight, _ = head
+    of_image = metrics.margins(logits, weight, LABELS)
+    shares = [
+        sum(of_image[i] < 0 for i in positions) / len(positions) for positions in metrics.members(LABELS).values()
+    ]
+    assert summarised(logits, weight, LABELS)["margin_negative"] == pytest.approx(sum(shares) / 4, rel=1e-12)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 11])
+def test_margins_of_features_are_those_of_their_logits(chunk: int, head, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, weight, features = head
+    bias = logits[0] - weight @ features[0]
+    monkeypatch.setattr("benchmark.collapse.moments.CHUNK", chunk)
+    assert_equal(head_margins(features, LABELS, (weight, bias)), margins(logits, weight, LABELS))
+
+
+def test_resampled_summaries_are_those_of_repeated_images(head, rng: torch.Generator) -> None:
+    logits, weight, _ = head
+    weights = 1 + torch.randint(3, (3, 11), generator=rng)
+    weights[:, 0] = 0
+    resampled = module.margin_summary(margins(logits, weight, LABELS), LABELS, weights)
+    for b, counts in enumerate(weights):
+        rows = torch.arange(11).repeat_interleave(counts)
+        expected = summarised(logits[rows], weight, LABELS[rows])
+        assert {name: float(value[b]) for name, value in resampled.items()} == pytest.approx(expected, rel=1e-10)
