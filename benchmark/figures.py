@@ -135,7 +135,7 @@ def _sums(columns: Tensor, coarse: Tensor, num_coarse: int, weights: Tensor | No
         members = (coarse == label).nonzero().flatten()
         found = [columns[members].sum(dim=0, keepdim=True)]
         if weights is not None:
-            found.append(weights[:, members].double() @ columns[members])
+            found.append(weights.index_select(1, members).double() @ columns[members])
         sums.append(torch.cat(found))
     return torch.stack(sums)
 

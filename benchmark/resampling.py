@@ -32,7 +32,7 @@ def weights(fine: Tensor, replicates: int, rng: Generator) -> Tensor:
     ones = torch.ones(len(labels), dtype=torch.int16)
     for row in counts:  # one at a time: memory stays O(N) beside the result
         drawn = torch.randint(_HIGH, (len(labels),), generator=rng) % sizes
-        row.index_add_(0, order[first + drawn], ones)
+        row.index_add_(0, order.index_select(0, first + drawn), ones)
     return counts.to(fine.device)
 
 
