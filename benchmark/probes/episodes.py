@@ -37,9 +37,10 @@ class _Batch:
 def run(train: Split, test: Split, to_coarse: Tensor, rng: Generator) -> dict[str, Tensor]:
     """Accuracy of each episode, in every setting.
 
-    A class can be a way if it has as many training images as the setting has shots, and a test image. Episodes within
-    a superclass take the superclasses with at least two such classes in turn, equally many each: EPISODES, or the next
-    multiple of their number.
+    A class can be a way if it has as many training images as the setting has shots, and a test image. All-way episodes
+    need that of every class with test images, those within a superclass of every such class in it: with some left out
+    the question would be an easier one. The superclasses get equally many episodes each: EPISODES, or the next multiple
+    of their number.
 
     Args:
         train: supports are drawn from it, without replacement.
@@ -49,34 +50,43 @@ def run(train: Split, test: Split, to_coarse: Tensor, rng: Generator) -> dict[st
 
     Returns:
         for each of SETTINGS (E, 2) float32 on the CPU: share of queries answered right, and coarse label, -1 where
-        ways are of several superclasses. No episodes (0, 2) where too few classes can be ways: fewer than 5, not
-        all of them, no superclass with 2.
+        ways are of several superclasses. No episodes (0, 2) where too few classes can be ways.
     """
     supports, queries = (F.normalize(split[0], dim=1) for split in (train, test))
     places = _Places(train[1], len(to_coarse)), _Places(test[1], len(to_coarse))
     answered = {}
     for setting in SETTINGS:
         kind, shots = setting.split("_")[0], int(setting.split("_")[1].removesuffix("shot"))
-        possible = (places[0].sizes >= shots) & (places[1].sizes > 0)
+        tested, enough = places[1].sizes.nonzero().flatten(), places[0].sizes >= shots
         found = [torch.zeros(0, 2)]
-        for coarse, ways in _ways(kind, possible, to_coarse.cpu(), rng):
+        for coarse, ways in _ways(kind, tested, enough, to_coarse.cpu(), rng):
             batch = _Batch(coarse, places[0].draw(ways, shots, rng), places[1].draw(ways, QUERIES, rng))
             found.append(torch.stack([coarse.float(), _accuracies(supports, queries, batch)], dim=1).flip(1))
         answered[setting] = torch.cat(found)
     return answered
 
 
-def _ways(kind: str, possible: Tensor, to_coarse: Tensor, rng: Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Coarse labels (E,) and ways (E, W) of a setting's episodes, in batches of equally many ways."""
-    classes = possible.nonzero().flatten()
+def _ways(
+    kind: str, tested: Tensor, enough: Tensor, to_coarse: Tensor, rng: Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Coarse labels (E,) and ways (E, W) of a setting's episodes, in batches of equally many ways.
+
+    Args:
+        kind: of the setting.
+        tested: classes with test images.
+        enough: (F,) bool, classes with enough training images.
+        to_coarse: (F,) int64.
+        rng: on the CPU.
+    """
+    possible = tested[enough[tested]]
     several = torch.full((EPISODES,), SEVERAL)
-    if kind == "allway" and len(classes) == len(possible) >= 2:
-        yield several, classes.expand(EPISODES, -1)
-    elif kind == f"{WAYS}way" and len(classes) >= WAYS:
-        yield several, classes[torch.rand(EPISODES, len(classes), generator=rng).argsort(dim=1)[:, :WAYS]]
+    if kind == "allway" and len(possible) == len(tested) >= 2:
+        yield several, tested.expand(EPISODES, -1)
+    elif kind == f"{WAYS}way" and len(possible) >= WAYS:
+        yield several, possible[torch.rand(EPISODES, len(possible), generator=rng).argsort(dim=1)[:, :WAYS]]
     elif kind == "intra":
-        siblings = {int(coarse): classes[to_coarse[classes] == coarse] for coarse in to_coarse[classes].unique()}
-        siblings = {coarse: members for coarse, members in siblings.items() if len(members) >= 2}
+        siblings = {int(coarse): tested[to_coarse[tested] == coarse] for coarse in to_coarse[tested].unique()}
+        siblings = {coarse: ways for coarse, ways in siblings.items() if len(ways) >= 2 and enough[ways].all()}
         for coarse, members in siblings.items():
             episodes = -(-EPISODES // len(siblings))
             yield torch.full((episodes,), coarse), members.expand(episodes, -1)

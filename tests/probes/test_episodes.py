@@ -60,7 +60,9 @@ def test_accuracies_equal_plain_loops(train: Split, test: Split, drawn: list, mo
             asked = [test[0][own[own >= 0]] for own in queries]
             expected.append(read_outs.episode(train[0][support], asked))
     assert found[:, 0].tolist() == pytest.approx(expected, abs=1e-6)
-    assert len(expected) == 3 * 7 + 3 * 7 + 8 + 7 + 7  # 8: the next multiple of two superclasses
+    assert (
+        len(expected) == 3 * 7 + 7 + 8 + 7 + 7
+    )  # all ways with one shot only; 8: the next multiple of two superclasses
 
 
 def test_draws_are_of_their_class_and_without_replacement(train: Split, test: Split, drawn: list) -> None:
