@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from benchmark import archive, backbones, data, provenance, registry, rng
+from benchmark import archive, backbones, data, provenance, registry, rng, tracking
 from benchmark.backbones import Network
 from benchmark.data import Decoded, policy
 from benchmark.features import by_layer, extract, pooled
 from benchmark.pretrain import Monitor, Streams, pretrain
-from benchmark.probes import fine_tune, tracking
+from benchmark.probes import fine_tune
 from benchmark.schema import Cell, Cost, Data, Features, Labels, Provenance, Recipe, Row, Task
 from benchmark.scorer import Chance, score
 

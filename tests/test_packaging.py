@@ -28,7 +28,7 @@ LAYERS = [
     ["pretrain"],
     ["features", "archive", "resampling"],
     ["probes", "collapse"],
-    ["figures"],
+    ["figures", "tracking"],
     ["scorer"],
     ["provenance"],
     ["cell"],

@@ -216,7 +216,7 @@ def test_extraction_does_not_depend_on_the_batch_size(toy_cell, splits, monkeypa
 
 def test_monitored_subsets_are_capped_and_even():
     split = CoarseSplit(torch.zeros(5000, 1, 2, 2, dtype=torch.uint8), torch.arange(5000) // 500)
-    subset = pretrain._subset(split, 2000)
+    subset = pretrain.subset(split, 2000)
     assert torch.bincount(subset.labels).tolist() == [200] * 10
 
 

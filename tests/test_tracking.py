@@ -4,10 +4,9 @@ import pytest
 import torch
 from reference import metrics
 
-from benchmark import backbones, cell, data
+from benchmark import backbones, cell, data, tracking
 from benchmark.data import policy
 from benchmark.pretrain import Silent, pretrain
-from benchmark.probes import tracking
 from benchmark.registry import method
 
 CPU = torch.device("cpu")
