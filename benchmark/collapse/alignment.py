@@ -70,7 +70,9 @@ def uniformity(features: Tensor, weights: Tensor | None = None) -> Tensor:
     """
     check_matrix(features)
     chosen = _evenly_spaced(features)
-    points = torch.cat([chunk for _, chunk in chunks(features[chosen], unit=True)])
+    points = torch.empty(len(chosen), features.shape[1], dtype=torch.float64, device=features.device)
+    for rows, chunk in chunks(features[chosen], unit=True):
+        points[rows] = chunk
     counts = torch.ones_like(chosen)[None] if weights is None else weights[:, chosen]
     counts = counts.to(points)  # (B, N)
     total = torch.zeros_like(counts[:, 0])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CHUNK = 4096  # images converted to float64 at a time
+CHUNK = 2048  # images converted to float64 at a time
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Moments:
 
 
 def chunks(features: Tensor, *, unit: bool = False) -> Iterator[tuple[slice, Tensor]]:
-    """Features in float64, `CHUNK` images at a time, with their place among all.
+    """Copies of features in float64, `CHUNK` images at a time, with their place among all.
 
     Args:
         features: (N, D) float on any device, in memory or mapped from a file.
@@ -82,14 +82,14 @@ def chunks(features: Tensor, *, unit: bool = False) -> Iterator[tuple[slice, Ten
     check_matrix(features)
     for start in range(0, len(features), CHUNK):
         rows = slice(start, start + CHUNK)
-        chunk = features[rows].double()
+        chunk = features[rows].to(torch.float64, copy=True)
         if not torch.isfinite(chunk.sum()):  # float64 sums of finite features do not overflow
             raise ValueError("features hold NaN or infinity; the network has diverged")
         if unit:
             lengths = chunk.norm(dim=1, keepdim=True)
             if (lengths == 0).any():
                 raise ValueError(_dead(features))
-            chunk = chunk / lengths  # F.normalize would leave those below 1e-12 too short
+            chunk /= lengths  # F.normalize would leave those below 1e-12 too short
         yield rows, chunk
 
 
@@ -126,7 +126,8 @@ def moments(features: Tensor, labels: Tensor, *, unit: bool = False) -> Moments:
     means /= sizes[:, None]
     squares = torch.zeros_like(sizes)
     for rows, chunk in chunks(features, unit=unit):
-        squares.index_add_(0, position[rows], (chunk - means[position[rows]]).square().sum(dim=1))
+        chunk -= means[position[rows]]
+        squares.index_add_(0, position[rows], chunk.square_().sum(dim=1))
     return Moments(present, sizes, means, squares / sizes, sizes)
 
 
@@ -143,8 +144,8 @@ def within_root(features: Tensor, labels: Tensor, of: Moments) -> Tensor:
     """
     root = torch.zeros(0, features.shape[1], dtype=torch.float64, device=features.device)
     for rows, chunk in chunks(features):
-        residuals = chunk - of.means[torch.searchsorted(of.labels, labels[rows])]
-        root = torch.linalg.qr(torch.cat([root, residuals]), mode="r").R
+        chunk -= of.means[torch.searchsorted(of.labels, labels[rows])]
+        root = torch.linalg.qr(torch.cat([root, chunk]), mode="r").R
     return root
 
 
