@@ -71,8 +71,8 @@ def uniformity(features: Tensor, weights: Tensor | None = None) -> Tensor:
     check_matrix(features)
     chosen = _evenly_spaced(features)
     points = torch.empty(len(chosen), features.shape[1], dtype=torch.float64, device=features.device)
-    for rows, chunk in chunks(features[chosen], unit=True):
-        points[rows] = chunk
+    for place, chunk in chunks(features[chosen], unit=True):
+        points[place] = chunk
     counts = torch.ones_like(chosen)[None] if weights is None else weights[:, chosen]
     counts = counts.to(points)  # (B, N)
     total = torch.zeros_like(counts[:, 0])

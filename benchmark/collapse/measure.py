@@ -201,8 +201,9 @@ def bootstrap(
 
     Metrics of pairs (alignment, uniformity) leave out pairs of an image with its own copy, which would pull every
     resample towards collapse. Class means of a resample carry their sampling noise twice, so that NC1 to NC3, CDNV,
-    separability, R² and the split of variance of resamples lie to one side of the value: all are shifted to have it
-    as their median, and kept in the metric's range. Their spread is that between other sets of as many images.
+    separability, R² and the split of variance of resamples lie to one side of the value. So all resamples are scaled
+    (metrics that start at 0) or shifted (others) to have the value as their median: their spread is that between other
+    sets of as many images, which is what an interval is to tell.
     RankMe, effective rank, participation ratio and spectrum decay are left out: copies lower the rank of a resample
     whatever the population is.
 
@@ -226,10 +227,14 @@ def bootstrap(
 
 
 def _around(value: Tensor, resamples: Tensor, name: str) -> Tensor:
-    """Resamples shifted to have the value as their median; as they are where either is not finite."""
-    shift = value - resamples.nanmedian()
-    shifted = (resamples + shift).clamp(METRICS[name].low, METRICS[name].high)
-    return shifted if shift.isfinite() else resamples
+    """Resamples with the value as their median; as they are where either is undefined or infinite."""
+    low, high = METRICS[name].low, METRICS[name].high
+    median = resamples.nanmedian()
+    if not (value - median).isfinite():
+        return resamples
+    if low == 0 and value > 0 and median > 0:
+        return (resamples * (value / median)).clamp(max=high)
+    return (resamples + (value - median)).clamp(low, high)
 
 
 def resampled(

@@ -295,9 +295,22 @@ def test_the_bootstrap_is_around_the_value(clouds, head, probe, rng: torch.Gener
     assert list(drawn) == [name for name in values if name not in SPECTRUM]
     for name, replicates in drawn.items():
         assert float(replicates.median()) == pytest.approx(values[name], rel=1e-9, abs=1e-12)
-        low, high = METRICS[name].low, METRICS[name].high
-        shifted = (raw[name] + values[name] - raw[name].median()).clamp(low, high)
-        torch.testing.assert_close(replicates, shifted, rtol=1e-9, atol=1e-12)
+        if METRICS[name].low == 0:  # and so a ratio, a length or a share
+            expected = raw[name] * values[name] / raw[name].median()
+        else:
+            expected = raw[name] + values[name] - raw[name].median()
+        torch.testing.assert_close(replicates, expected.clamp(max=METRICS[name].high), rtol=1e-9, atol=1e-12)
+
+
+def test_resamples_of_a_share_of_zero_may_be_more() -> None:
+    # means 2 and 8.53, border 5.27; the classifier's border is 5.5, with no image between
+    features, fine = torch.tensor([[1.0], [3.0], [5.6], [8.0], [12.0]]), torch.tensor([0, 0, 1, 1, 1])
+    head = (torch.tensor([[0.0], [1.0]]), torch.tensor([0.0, -5.5]))
+    assert measure(features, fine, torch.tensor([0, 1]), head)["nc4_coarse"] == 0
+    weights = torch.tensor([[1, 1, 1, 0, 2], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]])
+    drawn = bootstrap(features, fine, torch.tensor([0, 1]), weights, head)
+    # 5.6, 12, 12: mean 9.87, border 5.93, and 5.6 is nearer to 2: one image of five
+    assert drawn["nc4_coarse"].tolist() == [1 / 5, 0, 0]
 
 
 def test_batches_of_resamples_change_nothing(clouds, head, probe, weights, monkeypatch: pytest.MonkeyPatch) -> None:
