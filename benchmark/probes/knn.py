@@ -7,6 +7,7 @@ from torch import Tensor
 K = 20
 TEMPERATURE = 0.07
 ENTRIES = 2**26  # of the similarity matrix at a time
+BLOCK = 64  # images of the bank that are first looked at as one
 
 
 def predict(bank: tuple[Tensor, Tensor], queries: Tensor, num_classes: int) -> Tensor:
@@ -23,12 +24,22 @@ def predict(bank: tuple[Tensor, Tensor], queries: Tensor, num_classes: int) -> T
     unit_bank = F.normalize(bank[0], dim=1)
     k = min(K, len(unit_bank))
     rows = min(len(queries), max(1, ENTRIES // len(unit_bank)))
-    cosines = unit_bank.new_empty(rows, len(unit_bank))  # one piece of memory for all chunks: fresh pages cost a tenth
+    size = -(-len(unit_bank) // BLOCK) * BLOCK  # filled up with what is nobody's neighbour
+    cosines = unit_bank.new_full((rows, size), -2.0)  # one piece of memory for all chunks: fresh pages cost a tenth
     predicted = []
     for chunk in F.normalize(queries, dim=1).split(rows):
-        torch.mm(chunk, unit_bank.T, out=cosines[: len(chunk)])
-        similarity, neighbour = cosines[: len(chunk)].topk(k, dim=1)  # (n, k)
+        torch.mm(chunk, unit_bank.T, out=cosines[: len(chunk), : len(unit_bank)])
+        similarity, neighbour = _nearest(cosines[: len(chunk)], k)  # (n, k)
         weights = ((similarity - 1) / TEMPERATURE).exp()  # a common factor: no overflow, same arg-max
         votes = similarity.new_zeros(len(chunk), num_classes).scatter_add_(1, bank[1][neighbour], weights)
         predicted.append(votes.argmax(dim=1))
     return torch.cat(predicted)
+
+
+def _nearest(cosines: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of each row and their places, out of the k blocks whose maxima are largest: they hold them all."""
+    blocks = cosines.unflatten(1, (-1, BLOCK))
+    best = blocks.amax(dim=2).topk(min(k, blocks.shape[1]), dim=1).indices
+    candidates = blocks.gather(1, best[:, :, None].expand(-1, -1, BLOCK)).flatten(1)
+    largest, place = candidates.topk(k, dim=1)
+    return largest, best.gather(1, place // BLOCK) * BLOCK + place % BLOCK

@@ -62,6 +62,23 @@ def test_chunks_change_nothing(chunk: int, bank: Bank, queries: Tensor, monkeypa
     assert torch.equal(knn.predict(bank, queries, 4), whole)
 
 
+@pytest.mark.parametrize("block", [1, 3, 40, 64])
+def test_blocks_change_nothing(block: int, bank: Bank, queries: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knn, "BLOCK", block)
+    assert knn.predict(bank, queries, 4).tolist() == metrics.knn(bank, queries, 4, knn.K)
+
+
+@pytest.mark.parametrize("size", [64, 65, 1000])
+def test_the_nearest_are_those_of_a_sort(size: int, rng: torch.Generator) -> None:
+    cosines = torch.rand(7, -(-size // 64) * 64, generator=rng)
+    cosines[:, size:] = -2
+    cosines[:, : size // 2] += 1  # neighbours crowd into some of the blocks
+    similarity, place = knn._nearest(cosines, knn.K)
+    expected = cosines.sort(dim=1, descending=True)
+    assert torch.equal(similarity, expected.values[:, : knn.K])
+    assert torch.equal(place, expected.indices[:, : knn.K])
+
+
 def test_order_of_the_bank_changes_nothing(bank: Bank, queries: Tensor, rng: torch.Generator) -> None:
     order = torch.randperm(40, generator=rng)
     shuffled = bank[0][order], bank[1][order]
