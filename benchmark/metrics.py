@@ -82,34 +82,46 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             "multinomial logistic regression on standardised frozen features; L2 chosen on fine validation",
         ),
         "fine_linear_worst_acc": _fine(
-            "fine accuracy, linear probe, worst superclass", "the same probe, lowest over superclasses"
+            "fine accuracy, linear probe, worst superclass", "of the linear probe, lowest over superclasses"
         ),
         "fine_linear_within_acc": _fine(
             "fine accuracy within the superclass",
-            "the same probe, arg-max among the fine classes of the true superclass",
+            "of the linear probe, arg-max among the fine classes of the true superclass",
         ),
         "fine_knn_acc": _fine(
             "fine accuracy, k-NN", "cosine, k = 20, weights exp(s / 0.07), train and validation as bank"
         ),
         "fine_ncm_acc": _fine("fine accuracy, nearest class mean", "cosine to the class means of unit features"),
         "fine_recall_at_1": _fine("recall at 1", "test images whose nearest other test image is of their fine class"),
-        "fine_recall_at_2": _fine("recall at 2", "the same among the 2 nearest, by cosine"),
-        "fine_recall_at_5": _fine("recall at 5", "the same among the 5 nearest"),
-        "fine_recall_at_10": _fine("recall at 10", "the same among the 10 nearest"),
+        "fine_recall_at_2": _fine(
+            "recall at 2", "test images with one of their fine class among the 2 nearest other test images, by cosine"
+        ),
+        "fine_recall_at_5": _fine(
+            "recall at 5", "test images with one of their fine class among the 5 nearest other test images, by cosine"
+        ),
+        "fine_recall_at_10": _fine(
+            "recall at 10", "test images with one of their fine class among the 10 nearest other test images, by cosine"
+        ),
         "fine_map_at_r": _fine(
             "MAP@R", "mean average precision at R, R = other test images of the class, by cosine (Musgrave et al. 2020)"
         ),
         "fine_5way_1shot_acc": _fine("5-way 1-shot", "episodes of 5 fine classes, 1 training image each, 15 queries"),
-        "fine_5way_5shot_acc": _fine("5-way 5-shot", "the same with 5 training images each"),
-        "fine_5way_10shot_acc": _fine("5-way 10-shot", "the same with 10 training images each"),
+        "fine_5way_5shot_acc": _fine("5-way 5-shot", "episodes of 5 fine classes, 5 training images each, 15 queries"),
+        "fine_5way_10shot_acc": _fine(
+            "5-way 10-shot", "episodes of 5 fine classes, 10 training images each, 15 queries"
+        ),
         "fine_allway_1shot_acc": _fine("all-way 1-shot", "episodes of all fine classes, 1 training image each"),
-        "fine_allway_5shot_acc": _fine("all-way 5-shot", "the same with 5 training images each"),
-        "fine_allway_10shot_acc": _fine("all-way 10-shot", "the same with 10 training images each"),
+        "fine_allway_5shot_acc": _fine("all-way 5-shot", "episodes of all fine classes, 5 training images each"),
+        "fine_allway_10shot_acc": _fine("all-way 10-shot", "episodes of all fine classes, 10 training images each"),
         "fine_intra_1shot_acc": _fine(
             "intra-superclass 1-shot", "episodes of the fine classes of one superclass, 1 training image each"
         ),
-        "fine_intra_5shot_acc": _fine("intra-superclass 5-shot", "the same with 5 training images each"),
-        "fine_intra_10shot_acc": _fine("intra-superclass 10-shot", "the same with 10 training images each"),
+        "fine_intra_5shot_acc": _fine(
+            "intra-superclass 5-shot", "episodes of the fine classes of one superclass, 5 training images each"
+        ),
+        "fine_intra_10shot_acc": _fine(
+            "intra-superclass 10-shot", "episodes of the fine classes of one superclass, 10 training images each"
+        ),
         "fine_cluster_ami": _fine(
             "clustering, AMI",
             "k-means inside each superclass, k = its fine classes; adjusted mutual information, mean over superclasses",
@@ -117,7 +129,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         ),
         "fine_cluster_acc": _fine(
             "clustering, accuracy",
-            "the same clusters under the best matching with fine classes, mean over superclasses",
+            "k-means inside each superclass, clusters best matched with fine classes; mean over superclasses",
         ),
         "fine_tuned_acc": _fine(
             "fine accuracy, fine-tuned", "the whole network trained on fine labels for a fixed budget (--fine-tune)"
@@ -147,7 +159,9 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "nc2_equinorm_coarse": _collapse(
             "NC2 equinorm, coarse", "coarse", 0, _INF, "variation of the lengths of centred class means; 0 = equal"
         ),
-        "nc2_equinorm_fine": _collapse("NC2 equinorm, fine", "fine", 0, _INF, "the same of fine classes"),
+        "nc2_equinorm_fine": _collapse(
+            "NC2 equinorm, fine", "fine", 0, _INF, "variation of the lengths of centred fine class means; 0 = equal"
+        ),
         "nc2_equiangular_coarse": _collapse(
             "NC2 equiangular, coarse",
             "coarse",
@@ -155,19 +169,43 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             2,
             "mean |cosine + 1/(K-1)| of pairs of centred class means; 0 = as far apart as K directions can be",
         ),
-        "nc2_equiangular_fine": _collapse("NC2 equiangular, fine", "fine", 0, 2, "the same of fine classes"),
+        "nc2_equiangular_fine": _collapse(
+            "NC2 equiangular, fine",
+            "fine",
+            0,
+            2,
+            "mean |cosine + 1/(F-1)| of pairs of centred fine class means; 0 = as far apart as F directions can be",
+        ),
         "nc3_coarse": _collapse(
             "NC3, coarse", "coarse", 0, 4, "squared distance of the head's rows and the class means; 0 = self-dual"
         ),
-        "nc3_fine": _collapse("NC3, fine", "fine", 0, 4, "the same of the linear probe and the fine class means"),
+        "nc3_fine": _collapse(
+            "NC3, fine",
+            "fine",
+            0,
+            4,
+            "squared distance of the linear probe's rows and the fine class means; 0 = self-dual",
+        ),
         "nc4_coarse": _collapse(
             "NC4, coarse", "coarse", 0, 1, "images on which the head and the nearest class mean disagree; 0 = collapsed"
         ),
-        "nc4_fine": _collapse("NC4, fine", "fine", 0, 1, "the same of the linear probe and the fine class means"),
+        "nc4_fine": _collapse(
+            "NC4, fine",
+            "fine",
+            0,
+            1,
+            "images on which the linear probe and the nearest fine class mean disagree; 0 = collapsed",
+        ),
         "cdnv_coarse": _collapse(
             "CDNV, coarse", "coarse", 0, _INF, "class-distance normalised variance of coarse classes; 0 = collapsed"
         ),
-        "cdnv_fine": _collapse("CDNV, fine", "fine", 0, _INF, "the same of fine classes; large = fine classes overlap"),
+        "cdnv_fine": _collapse(
+            "CDNV, fine",
+            "fine",
+            0,
+            _INF,
+            "class-distance normalised variance of fine classes; large = fine classes overlap",
+        ),
         "subclass_separability": _collapse(
             "subclass separability",
             "fine",
@@ -178,7 +216,13 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "class_separation_r2": _collapse(
             "class separation R²", "coarse", 0, 1, "1 - within / total cosine distance of coarse classes; 1 = collapsed"
         ),
-        "class_separation_r2_fine": _collapse("class separation R², fine", "fine", 0, 1, "the same of fine classes"),
+        "class_separation_r2_fine": _collapse(
+            "class separation R², fine",
+            "fine",
+            0,
+            1,
+            "1 - within / total cosine distance of fine classes; 1 = every fine class is one direction",
+        ),
         "variance_coarse": _collapse(
             "variance between coarse classes",
             "coarse",

@@ -128,18 +128,28 @@ def _line(rows: pd.DataFrame, columns: Iterable[str]) -> dict[str, str]:
     sound = rows[rows["status"] == "ok"]
     failed = len(rows) - len(sound)
     seeds = str(len(sound)) + (f", {failed} failed" if failed else "")
-    return {"seeds": seeds, **{HEADINGS.get(name, name): _spread(sound[name], name) for name in columns}}
+    return {"seeds": seeds, **{_heading(name): _spread(sound[name], name) for name in columns}}
+
+
+def _heading(name: str) -> str:
+    return HEADINGS.get(name) or (f"{name} %" if _in_per_cent(name) else name)
+
+
+def _in_per_cent(name: str) -> bool:
+    """Accuracies and other shares of images, of the head and of read-outs; AMI, which can be negative, is none."""
+    metric = METRICS.get(name)
+    return name.endswith("_acc") or (metric is not None and metric.family != "collapse" and metric.low == 0)
 
 
 def _spread(values: pd.Series, name: str) -> str:
-    """`mean±std` with as many decimals as the mean deserves; accuracies in per cent."""
+    """`mean±std` with as many decimals as the mean deserves; shares in per cent."""
     figures = pd.to_numeric(values, errors="coerce").dropna()
     if figures.empty:
         return "—"
-    figures = figures * 100 if name.endswith("_acc") else figures
+    figures = figures * 100 if _in_per_cent(name) else figures
     mean, std = figures.mean(), figures.std()
     size = abs(mean)
-    decimals = 1 if size >= 10 or name.endswith("_acc") else 2 if size >= 0.1 else 3
+    decimals = 1 if size >= 10 or _in_per_cent(name) else 2 if size >= 0.1 else 3
     spread = "" if math.isnan(std) else f"±{std:.{decimals}f}"
     return f"{mean:.{decimals}f}{spread}"
 
