@@ -132,7 +132,8 @@ def _line(rows: pd.DataFrame, columns: Iterable[str]) -> dict[str, str]:
 
 
 def _heading(name: str) -> str:
-    return HEADINGS.get(name) or (f"{name} %" if _in_per_cent(name) else name)
+    title = METRICS[name].title if name in METRICS else name
+    return HEADINGS.get(name) or (f"{title} %" if _in_per_cent(name) else title)
 
 
 def _in_per_cent(name: str) -> bool:
