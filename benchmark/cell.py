@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -17,8 +17,12 @@ from benchmark.data import Decoded, policy
 from benchmark.features import by_layer, extract, pooled
 from benchmark.pretrain import Monitor, Streams, pretrain
 from benchmark.probes import fine_tune
+from benchmark.rng import Purpose
 from benchmark.schema import Cell, Cost, Data, Features, Labels, Provenance, Recipe, Row, Task
 from benchmark.scorer import Chance, score
+
+PRETRAINING: Final = ("order", "policy", "mix", "dropout")
+FINE_TUNING: Final = ("tune-order", "tune-policy", "tune-mix", "tune-dropout")
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,9 @@ def _train(
     untrained = pooled(network.to(device), splits.test.images, pixels, device)
     observe = tracking.observer(network, source.val, task.pretraining, cell.measures.track, pixels, device)
     started = time.perf_counter()
-    history = pretrain(network, method, recipe, (coarse_train, coarse_val), _streams(cell), device, monitor, observe)
+    history = pretrain(
+        network, method, recipe, (coarse_train, coarse_val), _streams(cell, PRETRAINING), device, monitor, observe
+    )
     trained = time.perf_counter()
     features = extract(network, splits, source if task.hierarchy.target else None, pixels, device)
     features = dataclasses.replace(
@@ -132,7 +138,7 @@ def _train(
     extracted = time.perf_counter()
     if cell.measures.fine_tune:
         seed = rng.seed(cell, "tune-init")
-        tuned = fine_tune.predict(network, splits, recipe, _tuning_streams(cell), seed, device)
+        tuned = fine_tune.predict(network, splits, recipe, _streams(cell, FINE_TUNING), seed, device)
         features = dataclasses.replace(features, tuned=tuned)
     record = {
         "history": history,
@@ -165,22 +171,9 @@ def _network(cell: Cell, source: Data) -> Network:
     )
 
 
-def _streams(cell: Cell) -> Streams:
-    return Streams(
-        order=rng.stream(cell, "order"),
-        policy=rng.stream(cell, "policy"),
-        mix=rng.stream(cell, "mix"),
-        dropout=rng.seed(cell, "dropout"),
-    )
-
-
-def _tuning_streams(cell: Cell) -> Streams:
-    return Streams(
-        order=rng.stream(cell, "tune-order"),
-        policy=rng.stream(cell, "tune-policy"),
-        mix=rng.stream(cell, "tune-mix"),
-        dropout=rng.seed(cell, "tune-dropout"),
-    )
+def _streams(cell: Cell, purposes: tuple[Purpose, Purpose, Purpose, Purpose]) -> Streams:
+    order, policy, mix, dropout = purposes
+    return Streams(rng.stream(cell, order), rng.stream(cell, policy), rng.stream(cell, mix), rng.seed(cell, dropout))
 
 
 def _split_digest(source: Data, splits: Data) -> str:

@@ -60,7 +60,7 @@ def score(request: Request, shelf: Shelf, device: torch.device, watcher: Watcher
     name = request.name or _slug(path.stem if path.is_file() else request.what)
     if not NAME_PATTERN.fullmatch(name):
         raise InputError(f"--name {name!r}: use lower-case letters, digits, dots, dashes and underscores")
-    if path.suffix == ".npz":
+    if path.suffix == ".npz" and path.is_file():
         return from_features(path, task, name, shelf, request.seed)
     checkpoint = _checkpoint(request, path)
     decoded = data.decode(task.hierarchy, request.data_root, watcher=watcher)

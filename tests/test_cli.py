@@ -400,3 +400,34 @@ def test_init_task_teaches(c2f, monkeypatch):
             assert word in out
     assert "--split" in c2f("init-task", "wordnet", "--help")[1]
     refused(c2f("init-task", "fold"), "fold")
+
+
+def test_what_is_measured_beside_the_scores_is_asked_for(c2f, tmp_path):
+    one = [*SMALL, "--methods", "baseline", "--seeds", "0", "--out"]
+    plain, closely = tmp_path / "plain", tmp_path / "closely"
+    assert c2f(*one, plain)[0] == 0
+    assert c2f(*one, closely, "--track", "2", "--layers", "--keep-features")[0] == 0
+    epochs, bare = (pd.read_csv(folder / "history.csv") for folder in (closely, plain))
+    assert epochs["nc1_fine"].notna().tolist() == [False, True] and "nc1_fine" not in bare
+    figures, others = (pd.read_csv(folder / "scores.csv") for folder in (closely, plain))
+    assert set(figures["layer"].dropna()) == {f"stage {i}" for i in range(1, 5)} and others["layer"].isna().all()
+    wide, other = (pd.read_csv(folder / "results.csv") for folder in (closely, plain))
+    assert wide[list(METRICS)].equals(other[list(METRICS)])  # none of it moves a score
+    assert wide["measures"][0] == '{"layers": true, "track": 2}' and wide["key"][0] != other["key"][0]
+
+
+def test_verify_tells_by_its_exit_code(c2f, tmp_path):
+    c2f(*SMALL, "--methods", "baseline", "--seeds", "0", "--out", tmp_path / "out")
+    code, out, _ = c2f("verify", tmp_path, "--datasets-dir", HIERARCHIES)
+    assert code == 0 and "1 equal" in out and "features were not kept" in out
+    (predictions,) = (tmp_path / "out" / "predictions").iterdir()
+    predictions.write_bytes(predictions.read_bytes() + b" ")
+    code, out, _ = c2f("verify", tmp_path, "--datasets-dir", HIERARCHIES)
+    assert code == 1 and "SHA-256 differs" in out and "1 changed" in out
+    code, _, err = c2f("verify", tmp_path / "nowhere")
+    assert code == 2 and "no results folder" in err and "Traceback" not in err
+
+
+def test_score_refuses_in_one_line(c2f, tmp_path):
+    code, _, err = c2f("score", tmp_path / "nothing.npz", "--task", "digits-halves", "--out", tmp_path / "out")
+    assert code == 2 and "no such file" in err and "Traceback" not in err

@@ -24,7 +24,9 @@ def trained(toy_cell, splits, every):
     coarse = tuple(data.coarsen(split, made.task) for split in (splits.train, splits.val))
     statistics = policy.channel_statistics(splits.train.images)
     observe = tracking.observer(network, splits.val, made.task, every, statistics, CPU)
-    history = pretrain(network, method("mixup", {}), made.recipe, coarse, cell._streams(made), CPU, Silent(), observe)
+    history = pretrain(
+        network, method("mixup", {}), made.recipe, coarse, cell._streams(made, cell.PRETRAINING), CPU, Silent(), observe
+    )
     return history, network
 
 

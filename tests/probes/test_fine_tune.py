@@ -20,7 +20,9 @@ def tuned(toy_cell, toy_task, toy_images):
         splits = splits or data.load(toy_task, toy_images)
         network = backbones.build("test_resnet", {}, 3, 3, 16, seed=0)
         before = {name: value.clone() for name, value in network.state_dict().items()}
-        predicted = fine_tune.predict(network, splits, recipe or made.recipe, cell._tuning_streams(made), 5, CPU)
+        predicted = fine_tune.predict(
+            network, splits, recipe or made.recipe, cell._streams(made, cell.FINE_TUNING), 5, CPU
+        )
         assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
         return predicted, float((predicted == splits.test.labels).double().mean())
 
