@@ -158,7 +158,9 @@ def by_superclass(
     present, position = coarse.unique(return_inverse=True)
 
     def average(of_image: Tensor) -> Tensor:
-        return torch.bincount(position, of_image) / torch.bincount(position)
+        sums = torch.zeros(len(present), dtype=torch.float64, device=features.device)
+        sums.index_add_(0, position, of_image)
+        return sums / torch.bincount(position)
 
     length = average(norms)
     columns = {"feature_norm": length, "feature_norm_cv": average((norms - length[position]).square()).sqrt() / length}

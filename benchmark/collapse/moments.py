@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 2048  # images converted to float64 at a time
+PAIR_ROWS = 1024  # classes whose pairs with all others are held at a time
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from benchmark.collapse.moments import Moments, chunks
+from benchmark.collapse.moments import PAIR_ROWS, Moments, chunks
 
 CUTOFF = 1e-6  # singular values of the centred class means below this share of the largest count as zero
 Linear = tuple[Tensor, Tensor]  # weight (K, D) and bias (K,) of a linear classifier
@@ -80,9 +80,11 @@ def equiangular(raw: Moments) -> Tensor:
         return torch.full_like(raw.energy, torch.nan)
     centred = centred_means(raw)
     directions: Tensor = centred / centred.norm(dim=-1, keepdim=True)
-    cosines = directions @ directions.transpose(-1, -2)
-    others = ~torch.eye(count, dtype=torch.bool, device=cosines.device)
-    return (cosines[..., others] + 1 / (count - 1)).abs().mean(dim=-1)
+    total = torch.zeros_like(raw.energy)
+    for rows in directions.split(PAIR_ROWS, dim=-2):
+        total += (rows @ directions.transpose(-1, -2) + 1 / (count - 1)).abs_().sum(dim=(-1, -2))
+    themselves = count * (1 + 1 / (count - 1))
+    return (total - themselves).clamp(min=0) / (count * (count - 1))
 
 
 def nc3(raw: Moments, weight: Tensor) -> Tensor:

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from benchmark.collapse.margins import head_margins
-from benchmark.collapse.moments import CHUNK, Moments, chunks, moments
+from benchmark.collapse.moments import Moments, chunks, moments
 from benchmark.collapse.neural_collapse import Linear, answered, between_axes
 from benchmark.collapse.norms import lengths
+
+BLOCK = 64  # images, sorted by class, that are summed in one product: few large classes or many small ones
 
 
 class Resampler:
@@ -26,8 +28,7 @@ class Resampler:
             if linear is not None
         }
         self._unit, self._raw = moments(features, fine, unit=True), moments(features, fine)
-        sizes = self._raw.sizes.long().tolist()
-        self._members = [part for rows in fine.argsort(stable=True).split(sizes) for part in rows.split(CHUNK)]
+        self._by_class = fine.argsort(stable=True).split(BLOCK)
 
     def moments(self, weights: Tensor) -> tuple[Moments, Moments]:
         """Moments by fine class of unit features and of features as they are, for each of B resamples.
@@ -46,14 +47,17 @@ class Resampler:
         """Deviations from the means of all images are summed, so small spreads keep their digits."""
         sizes, squares, copies = of.means.new_zeros(3, len(weights), len(of.labels))
         shift = of.means.new_zeros(len(weights), *of.means.shape)  # (B, K, D)
-        for members in self._members:
-            row = int(torch.searchsorted(of.labels, self.fine[members[0]]))
-            ((_, chunk),) = chunks(self.features[members], unit=unit)
-            deviation, counts = chunk - of.means[row], weights[:, members].to(of.means)
-            sizes[:, row] += counts.sum(dim=1)
-            copies[:, row] += counts.square().sum(dim=1)
-            shift[:, row] += counts @ deviation
-            squares[:, row] += counts @ deviation.square().sum(dim=1)
+        for images in self._by_class:
+            ((_, deviation),) = chunks(self.features[images], unit=unit)
+            position = torch.searchsorted(of.labels, self.fine[images])
+            deviation -= of.means[position]
+            of_block = slice(int(position[0]), int(position[-1]) + 1)
+            member = torch.arange(of_block.start, of_block.stop, device=position.device)[:, None] == position  # (k, n)
+            counts = weights[:, None, images].to(deviation) * member  # (B, k, n)
+            sizes[:, of_block] += counts.sum(dim=2)
+            copies[:, of_block] += counts.square().sum(dim=2)
+            shift[:, of_block] += counts @ deviation
+            squares[:, of_block] += counts @ deviation.square().sum(dim=1)
         if (sizes == 0).any():
             raise ValueError("expected at least one image of each fine class in every resample; draw inside classes")
         shift /= sizes[..., None]

@@ -316,7 +316,7 @@ def test_resamples_of_a_share_of_zero_may_be_more() -> None:
 def test_batches_of_resamples_change_nothing(clouds, head, probe, weights, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = bootstrap(clouds.features, clouds.fine, TO_COARSE, weights, head, probe)
     monkeypatch.setattr(module, "REPLICATE_BYTES", 1)
-    monkeypatch.setattr("benchmark.collapse.resampler.CHUNK", 2)
+    monkeypatch.setattr("benchmark.collapse.resampler.BLOCK", 3)
     monkeypatch.setattr("benchmark.collapse.moments.CHUNK", 4)
     parts = bootstrap(clouds.features, clouds.fine, TO_COARSE, weights, head, probe)
     for name, values in whole.items():

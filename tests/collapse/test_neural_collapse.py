@@ -184,6 +184,13 @@ def test_nc2_is_not_moved_by_rotation_scale_shift_order_and_names(clouds, rotati
     assert nc2(moved, renamed[clouds.fine[shuffle]]) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("rows", [1, 4, 6])
+def test_angles_do_not_depend_on_the_blocks_of_classes(rows: int, clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = nc2(clouds.features, clouds.fine)
+    monkeypatch.setattr(module, "PAIR_ROWS", rows)
+    assert nc2(clouds.features, clouds.fine) == pytest.approx(whole, rel=1e-12)
+
+
 # NC3
 
 

@@ -199,3 +199,10 @@ def test_cdnv_of_constant_features_and_of_one_class_is_undefined(clouds) -> None
 
 def test_a_shift_leaves_cdnv(clouds) -> None:
     assert cdnv(clouds.features + 100, clouds.fine) == pytest.approx(cdnv(clouds.features, clouds.fine), rel=1e-9)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 6])
+def test_cdnv_does_not_depend_on_the_blocks_of_classes(rows: int, clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = cdnv(clouds.features, clouds.fine)
+    monkeypatch.setattr(module, "PAIR_ROWS", rows)
+    assert cdnv(clouds.features, clouds.fine) == pytest.approx(whole, rel=1e-12)
