@@ -294,16 +294,37 @@ def speed(  # noqa: PLR0913, every option is one of the command's
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
     plugin: Plugins = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="In Markdown, as in the docs.")] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Measure scoring instead: collapse metrics and read-outs, with limits.")
+    ] = False,
+    large: Annotated[
+        bool, typer.Option("--large", help="With --scores: a million images from a file too; 3 GB of disk, minutes.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="With --scores: write the figures there too.")
+    ] = None,
 ) -> None:
     """Time a full training step of each method against the baseline's, and that against the bare step.
 
     The bare step is forward, cross-entropy, backward and optimiser on one ready batch. A baseline of 1.05 to bare
     means that crops, flips and bookkeeping add five per cent to it; a method of 1.05 to baseline, that mixing does.
+
+    With --scores: time and memory of scoring on synthetic features, each measurement in a process of its own, on the
+    CPU. Exit code 1 if a limit is missed. Examples:
+
+      c2f speed --methods cutmix,am_mixup
+
+      c2f speed --scores --large --json scores.json
     """
     from benchmark import catalogue, options, sweep
     from benchmark import speed as measure
     from benchmark.console import StepDisplay, plain_table
 
+    if scores:
+        _speed_scores(large, json_file, markdown)
+        return
+    if large or json_file:
+        raise InputError("--large and --json are of the speed of scoring; add --scores")
     _load(plugin)
     names = options.names_of("--methods", methods)
     setting = measure.Setting(backbone, image_size, batch_size, precision, sweep.resolve_device(device))
@@ -315,6 +336,25 @@ def speed(  # noqa: PLR0913, every option is one of the command's
         sys.stdout.write(catalogue.markdown((headings, rows)))
     else:
         console.print(plain_table(headings, rows))
+
+
+def _speed_scores(large: bool, json_file: Path | None, markdown: bool) -> None:
+    from benchmark import catalogue, speed_scores
+    from benchmark.console import StepDisplay, plain_table
+
+    if json_file:
+        speed_scores.check_writable(json_file)
+    with StepDisplay(console) as display:
+        lines = speed_scores.measure(large, display)
+    if json_file:
+        json_file.write_text(speed_scores.document(lines), encoding="utf-8")
+    headings, rows = speed_scores.table(lines)
+    if markdown:
+        sys.stdout.write(catalogue.markdown((headings, rows)))
+    else:
+        console.print(plain_table(headings, rows))
+    if any(line.missed for line in lines):
+        raise typer.Exit(1)
 
 
 @app.command()

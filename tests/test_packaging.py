@@ -34,6 +34,7 @@ LAYERS = [
     ["cell"],
     ["store", "report"],
     ["sweep", "speed", "check", "doctor", "external", "verify"],
+    ["speed_scores"],
     ["options", "catalogue", "console"],
     ["cli"],
 ]

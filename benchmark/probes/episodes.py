@@ -6,7 +6,7 @@ of them, or those of one superclass, which is where collapse within a superclass
 What is drawn depends on labels and generator alone, so methods of a comparison meet the same episodes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +34,9 @@ class _Batch:
     queries: Tensor  # (E, W, Q) int64, places in test; -1 where a class has fewer
 
 
-def run(train: Split, test: Split, to_coarse: Tensor, rng: Generator) -> dict[str, Tensor]:
+def run(
+    train: Split, test: Split, to_coarse: Tensor, rng: Generator, settings: Sequence[str] = SETTINGS
+) -> dict[str, Tensor]:
     """Accuracy of each episode, in every setting.
 
     A class can be a way if it has as many training images as the setting has shots, and a test image. All-way episodes
@@ -47,15 +49,16 @@ def run(train: Split, test: Split, to_coarse: Tensor, rng: Generator) -> dict[st
         test: queries are drawn from it, without replacement.
         to_coarse: (F,) int64, coarse label of each fine one.
         rng: on the CPU.
+        settings: of SETTINGS.
 
     Returns:
-        for each of SETTINGS (E, 2) float32 on the CPU: share of queries answered right, and coarse label, -1 where
+        for each setting (E, 2) float32 on the CPU: share of queries answered right, and coarse label, -1 where
         ways are of several superclasses. No episodes (0, 2) where too few classes can be ways.
     """
     supports, queries = (F.normalize(split[0], dim=1) for split in (train, test))
     places = _Places(train[1], len(to_coarse)), _Places(test[1], len(to_coarse))
     answered = {}
-    for setting in SETTINGS:
+    for setting in settings:
         kind, shots = setting.split("_")[0], int(setting.split("_")[1].removesuffix("shot"))
         tested, enough = places[1].sizes.nonzero().flatten(), places[0].sizes >= shots
         found = [torch.zeros(0, 2)]
