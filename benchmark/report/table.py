@@ -44,6 +44,7 @@ GROUP = (
     "backbone_args",
     "recipe",
     "recipe_params",
+    "measures",  # changes no score, but a cell measured in two ways would count twice
     "metric_version",
 )
 

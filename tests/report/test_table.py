@@ -87,3 +87,8 @@ def test_a_file_of_other_columns_is_refused(tmp_path):
 
 def test_every_score_shown_exists():
     assert set((*table.TRANSFER, *table.COLLAPSE)) <= set(METRICS)
+
+
+def test_a_cell_measured_in_two_ways_does_not_count_twice():
+    made = list(table.tables(frame(row(measures="{}"), row(measures='{"track": 2}')), ["coarse_acc"]))
+    assert [table.lines.loc["baseline", "seeds"] for table in made] == ["1", "1"]
