@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHUNK = 8192  # images made at a time
 DISTANCE = 0.2  # of class means over the spread around them, along each axis; classes overlap
 L2 = 1e-2  # of the probe that is compared with scikit-learn's
-ROUNDS = 3  # of short timings; the median counts
+ROUNDS = 3  # of short timings; the least counts, as what is more is the machine's other work
 
 # Arguments of the measurements, by name.
 SIZES: Mapping[str, Mapping[str, int]] = {
@@ -97,17 +97,23 @@ def check_writable(file: Path) -> None:
         raise InputError(f"--json {file}: cannot be written ({error.strerror}); name another file") from None
 
 
-def document(lines: list[Line]) -> str:
-    """The figures as JSON, with what they were made on; null where there is no figure or no limit."""
+def describe() -> str:
+    """What the figures are made on, in one line; load beyond one's own makes them longer."""
     import torch
 
-    made_on = {"threads": torch.get_num_threads(), "torch": torch.__version__, "version": benchmark.__version__}
+    load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return f"{os.cpu_count()} cores{load}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def document(made_on: str, lines: list[Line]) -> str:
+    """The figures as JSON, with what they were made on; null where there is no figure or no limit."""
     plain = [{**vars(line), "missed": line.missed} for line in lines]
-    entries = [
+    figures = [
         {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in entry.items()}
         for entry in plain
     ]
-    return json.dumps({**made_on, "l2": L2, "figures": entries}, indent=2) + "\n"
+    made = {"version": benchmark.__version__, "made_on": made_on, "probe_l2": L2}
+    return json.dumps({**made, "figures": figures}, indent=2) + "\n"
 
 
 def table(lines: list[Line]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -152,7 +158,7 @@ def collapse(images: int, dims: int, coarse: int, fine: int) -> dict[str, float]
 
     problem = _problem(images, dims, coarse, fine)
     measure_collapse(*_problem(1_000, dims, coarse, fine))  # loads code and starts threads
-    return {"seconds": _median([_seconds(lambda: measure_collapse(*problem)) for _ in range(ROUNDS)])}
+    return {"seconds": min([_seconds(lambda: measure_collapse(*problem)) for _ in range(ROUNDS)])}
 
 
 def memory(images: int, dims: int, coarse: int, fine: int) -> dict[str, float]:
@@ -224,7 +230,7 @@ def knn(images: int, tests: int, dims: int, fine: int) -> dict[str, float]:
     from benchmark.probes import knn as probe
 
     bank, queries = (_features(images, dims, fine, 0), _labels(images, fine)), _features(tests, dims, fine, 1)
-    return {"seconds": _median([_seconds(lambda: probe.predict(bank, queries, fine)) for _ in range(ROUNDS)])}
+    return {"seconds": min([_seconds(lambda: probe.predict(bank, queries, fine)) for _ in range(ROUNDS)])}
 
 
 def episodes(images: int, tests: int, dims: int, coarse: int, fine: int) -> dict[str, float]:
@@ -240,7 +246,7 @@ def episodes(images: int, tests: int, dims: int, coarse: int, fine: int) -> dict
         few_shot.run(train, test, to_coarse, torch.Generator().manual_seed(0), settings)
 
     five_way = [_seconds(lambda: answer(("5way_5shot",))) for _ in range(ROUNDS)]
-    return {"seconds": _median(five_way), "all_seconds": _seconds(lambda: answer(few_shot.SETTINGS))}
+    return {"seconds": min(five_way), "all_seconds": _seconds(lambda: answer(few_shot.SETTINGS))}
 
 
 MEASUREMENTS: Mapping[str, Callable[..., dict[str, float]]] = {
@@ -334,10 +340,6 @@ def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
 
 
 def _memory(field: str) -> float:
