@@ -344,10 +344,12 @@ def _speed_scores(large: bool, json_file: Path | None, markdown: bool) -> None:
 
     if json_file:
         speed_scores.check_writable(json_file)
+    made_on = speed_scores.describe()
+    console.print(made_on, style="dim")
     with StepDisplay(console) as display:
         lines = speed_scores.measure(large, display)
     if json_file:
-        json_file.write_text(speed_scores.document(lines), encoding="utf-8")
+        json_file.write_text(speed_scores.document(made_on, lines), encoding="utf-8")
     headings, rows = speed_scores.table(lines)
     if markdown:
         sys.stdout.write(catalogue.markdown((headings, rows)))
