@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from benchmark.verify import Verdict
 
 WRONG = ("different", "changed", "absent")  # verdicts that are no proof of a row
+WIDE = 140  # columns of a terminal that has room for intervals in a table; collapse.md has them anyway
 MOST_LINES = 10  # of what is wrong with one row
 FAMILY_TITLES = {
     "head": "Coarse head",
@@ -262,7 +263,7 @@ def show_collapse(console: Console, found: "Iterable[Comparison]", readouts: Seq
     for one in found:
         console.print(f"\n{one.title}", style="bold", markup=False)
         console.print(one.size, markup=False)
-        for heading, lines in collapse.views(one, readouts):
+        for heading, lines in collapse.views(one, readouts, intervals=console.width >= WIDE):
             console.print(f"\n{heading}", style="bold", markup=False)
             console.print(_drawn(lines))
     console.print(f"\n{collapse.FOOT}".replace("\\", ""), style="dim", markup=False)

@@ -54,6 +54,7 @@ STATISTICS = (
     "note",
 )
 COLUMNS = (*NAMES, *STATISTICS, *(name for name in GROUP if name not in NAMES))
+ROUNDING = 1e-12  # smaller values are zero: e.g. NC2 of two classes, which is 0 by construction
 FOOT = f"""\
 Spearman's ρ over cells (a method with its parameters, a seed), and its 95 % interval: percentiles of {RESAMPLES:,}
 bootstrap resamples of whole methods, as seeds of one method are not independent. Fewer than {MIN_METHODS} methods: no
@@ -250,13 +251,20 @@ def markdown(found: Iterable[Comparison], readouts: Sequence[str] = ()) -> str:
     return "\n\n".join([*blocks, FOOT, "What the metrics say:", "\n".join(meanings)]) + "\n"
 
 
-def views(one: Comparison, readouts: Sequence[str] = ()) -> list[tuple[str, pd.DataFrame]]:
-    """The tables of a group as text: headings, and frames of metrics by read-outs under their titles."""
+def views(one: Comparison, readouts: Sequence[str] = (), intervals: bool = True) -> list[tuple[str, pd.DataFrame]]:
+    """The tables of a group as text: headings, and frames of metrics by read-outs under their titles.
+
+    Args:
+        one: a group.
+        readouts: columns; none: those of HEADLINE that were measured.
+        intervals: whether they are shown beside the values, which takes twice the room.
+    """
     measured = one.pairs.dropna(subset=["rho"])["read_out"].unique()
     shown = [name for name in (readouts or HEADLINE) if name in measured] or list(measured[: len(HEADLINE)])
     pairs = one.pairs[one.pairs["read_out"].isin(shown)]
     given = pairs.assign(rho=pairs["partial_rho"], low=pairs["partial_low"], high=pairs["partial_high"], p_adjusted=1.0)
-    return [("Spearman's ρ", _view(pairs, shown)), ("ρ given coarse accuracy", _view(given, shown))]
+    named = (("Spearman's ρ", pairs), ("ρ given coarse accuracy", given))
+    return [(heading, _view(rows, shown, intervals)) for heading, rows in named]
 
 
 def write(found: Sequence[Comparison], folder: Path, readouts: Sequence[str] = ()) -> list[Path]:
@@ -287,11 +295,12 @@ def _check_parameters(frame: pd.DataFrame) -> None:
             raise InputError(f"method_params {text!r}: expected a JSON object such as {{}}; write the rows anew")
 
 
-def _view(pairs: pd.DataFrame, readouts: Sequence[str]) -> pd.DataFrame:
+def _view(pairs: pd.DataFrame, readouts: Sequence[str], intervals: bool) -> pd.DataFrame:
     lines: dict[str, dict[str, str]] = {}
     for pair in pairs.to_dict("records"):
         star = "*" if pair["p_adjusted"] < LEVEL else ""
-        spread = "" if np.isnan(pair["low"]) else f" [{pair['low']:+.2f}, {pair['high']:+.2f}]"
+        known = intervals and not np.isnan(pair["low"])
+        spread = f" [{pair['low']:+.2f}, {pair['high']:+.2f}]" if known else ""
         shown = "—" if np.isnan(pair["rho"]) else f"{pair['rho']:+.2f}{star}{spread}"
         lines.setdefault(title_of(pair["metric"]), {})[title_of(pair["read_out"])] = shown
     frame = pd.DataFrame.from_dict(lines, orient="index").rename_axis("collapse metric")
@@ -326,7 +335,8 @@ def _numbers(cells: pd.DataFrame, name: str) -> correlation.Floats:
     """(n,) a column, NaN where it is empty or missing."""
     if name not in cells:
         return np.full(len(cells), np.nan)
-    return pd.to_numeric(cells[name], errors="coerce").to_numpy(np.float64)
+    values = pd.to_numeric(cells[name], errors="coerce").to_numpy(np.float64)
+    return np.where(np.abs(values) < ROUNDING, 0.0, values)  # ranks would take rounding errors for differences
 
 
 def _blocks(cells: pd.DataFrame, metrics: Sequence[str], readouts: Sequence[str]) -> Iterator[_Block]:

@@ -266,3 +266,14 @@ def test_help_teaches(capsys, monkeypatch):
     code, out, _ = run(capsys, monkeypatch, "report", "collapse", "--help")
     assert code == 0 and "c2f report collapse results/methods" in out
     assert "collapse" in run(capsys, monkeypatch, "report")[1]
+
+
+def test_rounding_errors_are_no_differences():
+    # NC2 of two classes is 0 by construction: 1e-16 here and 2e-16 there must not be ranked
+    values = [1e-16, 0.0, 2e-16, 0.5]
+    assert collapse._numbers(pd.DataFrame({"nc2_equinorm_coarse": values}), "nc2_equinorm_coarse").tolist() == [
+        0,
+        0,
+        0,
+        0.5,
+    ]
