@@ -23,7 +23,7 @@ from benchmark.metrics import EXCESS_COLUMNS, METRICS, Figure
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCHEMA_VERSION = 1  # of the files under results/<suite>/; raised when a stored row changes its meaning
+SCHEMA_VERSION = 2  # of the files under results/<suite>/; raised when a stored row changes its meaning
 METRIC_VERSION = 3  # of the scores; raised when a definition changes or one is added, so that old cells are scored anew
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")  # only such names ever become paths

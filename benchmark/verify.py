@@ -106,6 +106,9 @@ def _examine(store: Store, record: Mapping[str, Any], datasets_dir: Path | None)
 def _compare(store: Store, record: Mapping[str, Any], cell: Cell, path: Path) -> tuple[State, list[str], int]:
     """Figures from the predictions; from kept features the predictions, and the rest of the figures."""
     stored = {_place(figure): figure for figure in stored_figures(record)}
+    strange = sorted({figure.metric for figure in stored.values()} - METRICS.keys())
+    if strange:
+        return "changed", [f"figures of metrics that do not exist: {', '.join(strange[:5])}"], 0
     predictions, draws = archive.unpack(path), chance(cell)
     weights = resampling.weights(predictions.fine, REPLICATES, draws.bootstrap)
     fresh = figures.of(predictions, cell.task, weights)

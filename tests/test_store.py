@@ -157,7 +157,16 @@ def test_without_hard_links_a_row_is_renamed_into_place(store, toy_cell, monkeyp
     assert len(list(store.cells.iterdir())) == 1
 
 
-@pytest.mark.parametrize("text", ["", '{"schema": 1', "[]", "null", '{"schema": 1, "cell": {"key": "other"}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", '{"schema": 2', "[]", "null", '{"schema": 2, "cell": {"key": "other"}}'),
+        '{"schema": 2, "cell": {"key": "abc"}, "figures": [{"metric": "coarse_acc"}]}',
+        '{"schema": 2, "cell": {"key": "abc"}, "figures": [{"metric": "coarse_acc", "value": 1, "more": 2}]}',
+        '{"schema": 2, "cell": {"key": "abc"}, "figures": 7}',
+        '{"schema": 2, "cell": {"key": "abc"}}',
+    ],
+)
 def test_a_damaged_row_is_named_with_its_remedy(store, text):
     (store.cells / "abc.json").write_text(text)
     with pytest.raises(InputError, match=r"abc\.json: not .* delete it"):
@@ -166,7 +175,7 @@ def test_a_damaged_row_is_named_with_its_remedy(store, text):
 
 def test_another_schema_version_is_refused(store, monkeypatch):
     monkeypatch.setattr(store_module, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
-    with pytest.raises(InputError, match=r"schema version 1, this program writes 2; .*--out"):
+    with pytest.raises(InputError, match=r"schema version 2, this program writes 3; .*--out"):
         store.open()
 
 

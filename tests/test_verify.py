@@ -132,6 +132,13 @@ def test_a_figure_that_is_gone_or_was_added_is_detected(folder):
     assert "computed, but not stored" in only(path).lines[0]
 
 
+def test_a_metric_that_does_not_exist_is_detected(folder):
+    path = folder("plain")
+    change(path, lambda record: record["figures"][0].update(metric="fine_magic_acc"))
+    verdict = only(path)
+    assert verdict.state == "changed" and "fine_magic_acc" in verdict.lines[0]
+
+
 def test_changed_features_are_detected(folder):
     path = folder("kept")
     (file,) = (path / "features").iterdir()
