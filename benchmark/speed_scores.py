@@ -135,7 +135,7 @@ def in_child(name: str, arguments: Mapping[str, int | str]) -> dict[str, float]:
     code = "import sys; from benchmark import speed_scores; speed_scores.child(*sys.argv[1:])"
     path = os.pathsep.join([str(Path(benchmark.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-c", code, name, json.dumps(dict(arguments))]
-    environment = {**os.environ, "PYTHONPATH": path, **(GIVES_BACK if name == "memory" else {})}
+    environment = {**os.environ, "PYTHONPATH": path, **(GIVES_BACK if name in ("memory", "large") else {})}
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if ended.returncode:
         complaint = (ended.stderr.strip().splitlines() or ["no message"])[-1]
