@@ -160,7 +160,10 @@ def from_checkpoint(
     source, evaluated = (
         _at_size(data.load(part, decoded), checkpoint.image_size) for part in (task.pretraining, task.evaluation)
     )
-    pixels = _normalisation(network, checkpoint) or policy.channel_statistics(source.train.images)
+    if checkpoint.weights is None:
+        pixels = _published_statistics(network, channels=source.train.images.shape[1])
+    else:
+        pixels = policy.channel_statistics(source.train.images)
     features = extract(network.to(device), evaluated, source if task.hierarchy.target else None, pixels, device)
     if not headed:
         features = dataclasses.replace(features, head=None, held_out_logits=None, test_logits=None, source_logits=None)
@@ -205,13 +208,14 @@ def _at_size(splits: Data, edge: int) -> Data:
     return dataclasses.replace(splits, train=train, val=val, test=test)
 
 
-def _normalisation(network: Network, checkpoint: Checkpoint) -> tuple[Tensor, Tensor] | None:
-    """Mean and standard deviation that published weights were trained with, in grey levels; None for a file."""
-    if checkpoint.weights is not None:
-        return None
+def _published_statistics(network: Network, channels: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation that published weights were trained with, in grey levels, (1, C, 1, 1) each.
+
+    Images of one channel get the means over channels: timm sums the first layer's weights over them, too.
+    """
     config = cast(Any, network.model).pretrained_cfg
     mean, std = (255 * torch.tensor(config[name]).reshape(1, -1, 1, 1) for name in ("mean", "std"))
-    return mean, std
+    return (mean, std) if channels > 1 else (mean.mean(dim=1, keepdim=True), std.mean(dim=1, keepdim=True))
 
 
 def _scored(

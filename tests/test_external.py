@@ -259,3 +259,37 @@ def test_sweeps_do_not_train_what_is_external(toy_task):
     request = external._cell(toy_task, "0" * 16, "mine", "features", {}, "f" * 16, 0)
     with pytest.raises(ValueError, match="trained elsewhere"):
         cell._recipe(request)
+
+
+def test_published_weights_see_pixels_as_they_were_trained(toy_task, toy_images, monkeypatch, tmp_path):
+    """timm's download is replaced: what is asked for, the normalisation and the missing head are looked at."""
+    asked, build = [], backbones.build
+
+    def fake(name, args, **shape):
+        asked.append(dict(args))
+        network = build(name, {}, **shape)
+        network.model.pretrained_cfg = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
+        return network
+
+    monkeypatch.setattr(backbones, "build", fake)
+    shelf = Shelf(tmp_path / "features", keep=True)
+    made = external.from_checkpoint(
+        external.Checkpoint(None, "test_resnet", {}), toy_task, toy_images, "mine", shelf, CPU, seed=4
+    )
+    assert asked == [{}, {"pretrained": True}]
+    images = data.load(toy_task, toy_images).test.images.to(CPU).float() / 255
+    mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4)))
+    network = build("test_resnet", {}, num_classes=3, channels=3, image_size=16, seed=4).eval()
+    with torch.no_grad():
+        expected = network.features((images - mean) / std)
+    features, _, _ = archive.recall(shelf.path(made.row.cell))
+    torch.testing.assert_close(features.test, expected, rtol=1e-4, atol=1e-5)
+    assert features.test_logits is None and np.isnan(wide(made.row.figures)["coarse_acc"])
+    assert made.row.cell.backbone_args == {"pretrained": True}
+
+
+def test_grey_images_are_normalised_by_the_mean_over_channels():
+    network = backbones.build("test_resnet", {}, 3, 1, 16, seed=0)
+    network.model.pretrained_cfg = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
+    mean, std = external._published_statistics(network, channels=1)
+    assert mean.flatten().tolist() == pytest.approx([102.0]) and std.flatten().tolist() == pytest.approx([76.5])
