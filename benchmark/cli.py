@@ -37,6 +37,8 @@ app = typer.Typer(
         "  c2f run --tasks digits-halves --methods baseline,am_mixup --recipe quickstart --seeds 0-4\n\n"
         "  c2f run --suite quickstart --set method.am_mixup.beta=5 --out results/beta5\n\n"
         "  c2f run --tasks fashion-mnist-groups --recipe fashion-cpu --control random-superclasses:0\n\n"
+        "  c2f score features.npz --task cifar100-superclass    c2f verify results/published\n\n"
+        "  c2f report collapse results/published/methods --out report\n\n"
         "  c2f list methods    c2f show method am_mixup    c2f table results/quickstart    c2f doctor"
     ),
 )
@@ -624,6 +626,7 @@ def score(  # noqa: PLR0913, every option is one of the command's
     chosen_device = sweep.resolve_device(device)
     store = Store(out)
     store.open()
+    console.print("Scoring; minutes for sets of tens of thousands of images …", style="dim")
     with StepDisplay(console, "decoding images") as display:
         made = external.score(request, Shelf(store.features, keep_features), chosen_device, display)
     store.publish(made.row, made.predictions)

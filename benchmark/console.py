@@ -110,6 +110,7 @@ class SweepDisplay:
             f"epoch {record['epoch'] + 1:.0f}/{epochs} loss {record['loss']:.3f} "
             f"coarse {record['val_acc']:.3f} {record['images_per_second']:.0f} img/s"
         )
+        note += ", scoring …" if record["epoch"] + 1 == epochs else ""
         self.bars.update(self.over_images, note=note)
         if not self.quiet and not self.console.is_terminal and time.monotonic() - self.last_line > LINE_SECONDS:
             self.console.print(f"    {note}", markup=False)
