@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import catalogue, conformance, registry
+from benchmark import catalogue, conformance, registry, verify
 from benchmark.report import table
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +20,14 @@ def test_tables_are_made_from_the_published_rows(page):
     for source, columns, block in blocks:
         shown = columns.split(",") if columns else (*table.TRANSFER, *table.COLLAPSE)
         assert block.strip() == table.markdown(table.read(ROOT / source), shown).strip(), source
+
+
+@pytest.mark.parametrize("folder", verify.folders([ROOT / "results/published"]), ids=lambda folder: folder.name)
+def test_published_rows_verify(folder):
+    verdicts = list(verify.verify(folder))
+    assert verdicts and {verdict.state for verdict in verdicts} <= {"equal", "other version"}
+    if folder.name in ("quickstart", "methods", "cifar100-superclass-cpu"):
+        assert {verdict.state for verdict in verdicts} == {"equal"}
 
 
 def test_lists_are_made_from_the_registry():
