@@ -309,7 +309,7 @@ def test_table_shows_the_columns_asked_for(c2f):
     c2f(*SMALL, "--methods", "baseline", "--seeds", "0", "--quiet")
     code, out, _ = c2f("table", "results/custom", "--columns", "coarse_val_acc,nc1_fine", "--markdown")
     assert code == 0
-    assert "| method   | seeds   | coarse validation %   | nc1_fine   |" in out
+    assert "| method   | seeds   | coarse validation %   | NC1, fine   |" in out
     assert "fine linear" in c2f("table", "results/custom")[1]
     refused(c2f("table", "results/custom", "--columns", "nc1_fin"), "did you mean 'nc1_fine'")
 
