@@ -160,7 +160,8 @@ def _lines(draft: Draft) -> Iterator[str]:
             yield f"{key}: {quoted(level)}"
     yield "provenance: |"
     for paragraph in draft.provenance.splitlines():
-        yield from textwrap.wrap(_printable(paragraph), WIDTH, initial_indent="  ", subsequent_indent="  ")
+        # without leading blanks: those of the first line would be the indent that YAML expects of all others
+        yield from textwrap.wrap(_printable(paragraph).strip(), WIDTH, initial_indent="  ", subsequent_indent="  ")
     yield "licence: unknown"
     if draft.ignore_others:
         yield "ignore: others"

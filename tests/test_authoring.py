@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -62,6 +62,7 @@ def draft_of(paths: tuple[tuple[str, ...], ...], **changes: object) -> Draft:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(trees(), words, words, st.text(st.characters(exclude_categories=["Cs"])))
+@example(PETS.paths, "Pets", "Siamese", " set in\rand not")
 def test_random_trees_are_read_as_they_were_written(paths, title, readable, provenance):
     draft = draft_of(paths, title=title, names={paths[0][-1]: readable}, provenance=provenance)
     try:
