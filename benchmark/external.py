@@ -222,7 +222,10 @@ def _scored(
     cell: Cell, features: Features, labels: Labels, shelf: Shelf, device: torch.device, extract_seconds: float
 ) -> Scored:
     started = time.perf_counter()
-    figures, selection, predictions = scorer.score(features, labels, cell.task, chance(cell))
+    try:
+        figures, selection, predictions = scorer.score(features, labels, cell.task, chance(cell))
+    except (ValueError, ArithmeticError) as error:  # dead or diverged networks, a probe that does not converge
+        raise InputError(f"{cell.method} cannot be scored: {error}; look at the network or its features") from error
     packed, kept = archive.pack(predictions), shelf.path(cell)
     if shelf.keep:
         archive.keep(kept, features, labels, {})

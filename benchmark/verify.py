@@ -100,7 +100,11 @@ def _examine(store: Store, record: Mapping[str, Any], datasets_dir: Path | None)
         return "absent", [f"no predictions: {path} is not there"], 0
     if archive.sha256(path) != digest:
         return "changed", [f"{path} is not the file the row was made with (SHA-256 differs)"], 0
-    return _compare(store, record, cell, path)
+    try:
+        return _compare(store, record, cell, path)
+    except (ValueError, RuntimeError, IndexError, ArithmeticError) as error:
+        first = str(error).split("\n")[0]
+        return "changed", [f"what lies beside the row does not fit it ({first})"], 0
 
 
 def _compare(store: Store, record: Mapping[str, Any], cell: Cell, path: Path) -> tuple[State, list[str], int]:

@@ -293,3 +293,11 @@ def test_grey_images_are_normalised_by_the_mean_over_channels():
     network.model.pretrained_cfg = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
     mean, std = external._published_statistics(network, channels=1)
     assert mean.flatten().tolist() == pytest.approx([102.0]) and std.flatten().tolist() == pytest.approx([76.5])
+
+
+def test_a_network_that_has_diverged_is_refused_in_one_line(toy_task, toy_images, shelf, tmp_path):
+    weights = backbones.build("test_resnet", {}, 3, 3, 16, seed=5).model.state_dict()
+    torch.save({name: value * torch.nan for name, value in weights.items()}, tmp_path / "net.pth")
+    with pytest.raises(InputError, match=r"^mine cannot be scored: .* NaN or infinity") as error:
+        made_of(tmp_path / "net.pth", toy_task, toy_images, shelf)
+    assert "\n" not in str(error.value)

@@ -99,6 +99,19 @@ def test_predictions_forged_with_their_digest_are_detected(folder):
     assert all("fine_knn_acc" in line for line in verdict.lines[:-1])
 
 
+@pytest.mark.parametrize("shorter", [True, False])
+def test_predictions_that_do_not_fit_are_told_not_raised(shorter, folder):
+    path = folder("plain")
+    (file,) = (path / "predictions").iterdir()
+    predictions = archive.unpack(file)
+    packed = archive.pack(dataclasses.replace(predictions, knn=predictions.knn[:5])) if shorter else b"no archive"
+    (key,) = (record["cell"]["key"] for record in Store(path).records())
+    change(path, lambda record: record["provenance"].update(predictions_digest=archive.sha256(packed)))
+    Store(path).predictions_of(key, archive.sha256(packed)).write_bytes(packed)
+    verdict = only(path)
+    assert verdict.state == "changed" and "does not fit it" in verdict.lines[0]
+
+
 @pytest.mark.parametrize("name", ["value", "low", "high"])
 def test_a_changed_figure_is_detected(name, folder):
     path = folder("plain")
