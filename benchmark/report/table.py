@@ -134,10 +134,10 @@ def _line(rows: pd.DataFrame, columns: Iterable[str]) -> dict[str, str]:
 
 def _heading(name: str) -> str:
     title = METRICS[name].title if name in METRICS else name
-    return HEADINGS.get(name) or (f"{title} %" if _in_per_cent(name) else title)
+    return HEADINGS.get(name) or (f"{title} %" if in_per_cent(name) else title)
 
 
-def _in_per_cent(name: str) -> bool:
+def in_per_cent(name: str) -> bool:
     """Accuracies and other shares of images, of the head and of read-outs; AMI, which can be negative, is none."""
     metric = METRICS.get(name)
     return name.endswith("_acc") or (metric is not None and metric.family != "collapse" and metric.low == 0)
@@ -148,10 +148,10 @@ def _spread(values: pd.Series, name: str) -> str:
     figures = pd.to_numeric(values, errors="coerce").dropna()
     if figures.empty:
         return "—"
-    figures = figures * 100 if _in_per_cent(name) else figures
+    figures = figures * 100 if in_per_cent(name) else figures
     mean, std = figures.mean(), figures.std()
     size = abs(mean)
-    decimals = 1 if size >= 10 or _in_per_cent(name) else 2 if size >= 0.1 else 3
+    decimals = 1 if size >= 10 or in_per_cent(name) else 2 if size >= 0.1 else 3
     spread = "" if math.isnan(std) else f"±{std:.{decimals}f}"
     return f"{mean:.{decimals}f}{spread}"
 
