@@ -91,7 +91,7 @@ def tables(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Table]:
     for _, group in frame.groupby(list(GROUP), sort=True, dropna=False):
         first = group.iloc[0]
         lines = {str(label): _line(rows, columns) for label, rows in group.groupby("label")}
-        order = sorted(lines, key=lambda label: (label != "baseline", _natural(label)))
+        order = sorted(lines, key=lambda label: (label != "baseline", natural(label)))
         shown = pd.DataFrame.from_dict({label: lines[label] for label in order}, orient="index")
         failed = group[group["status"] == "failed"]
         yield Table(
@@ -156,7 +156,7 @@ def _spread(values: pd.Series, name: str) -> str:
     return f"{mean:.{decimals}f}{spread}"
 
 
-def _natural(label: str) -> list[tuple[float, str]]:
+def natural(label: str) -> list[tuple[float, str]]:
     """Sorting key that puts beta=10 after beta=3: words and numbers in turn."""
     words = re.split(r"(\d+(?:\.\d+)?)", label)
     return [(float(word), "") if i % 2 else (0.0, word) for i, word in enumerate(words)]
