@@ -347,7 +347,7 @@ def kept_features(cells: pd.DataFrame) -> dict[str, Path]:
     Args:
         cells: rows with CELL_COLUMNS, `features_digest` and `folder`, as those of a board.
     """
-    kept = cells[cells["features_digest"].fillna("") != ""]
+    kept = cells[cells["features_digest"].notna() & (cells["features_digest"] != "")]
     paths = {row["key"]: Path(row["folder"], "features", f"{_features_key(row)}.safetensors") for row in _records(kept)}
     return {key: path for key, path in paths.items() if path.is_file()}
 
