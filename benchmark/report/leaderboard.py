@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 import benchmark
 from benchmark.errors import InputError, unknown
@@ -65,21 +66,16 @@ def outdated(frame: pd.DataFrame, current: Current, metric_version: int = METRIC
         current: tasks that are known here; rows of others are taken as they are.
         metric_version: of the scores as they are defined now.
     """
-    tasks = frame["task"].map(lambda task: current.get(task, (None, None)))
-    version, digest = tasks.str[0], tasks.str[1]
-    known = version.notna()
-    older = known & (frame["hierarchy_version"] != version)
+    there = frame["task"].map(lambda task: current.get(task, (-1, "")))
+    version, digest = there.str[0], there.str[1]
+    older = (version >= 0) & (frame["hierarchy_version"] != version)
     whole = frame["missing_classes"].fillna("[]") == "[]"  # with classes left out, the digest is another by intent
-    moved = known & ~older & whole & (frame["hierarchy_digest"] != digest)
-    why = pd.Series("", index=frame.index, dtype=object)
-    why[moved] = "the hierarchy's classes have moved"
-    why[older] = [
-        f"version {was} of the hierarchy, now {now}"
-        for was, now in zip(frame["hierarchy_version"][older], version[older], strict=True)
-    ]
-    other = frame["metric_version"] != metric_version
-    why[other] = [f"metric version {was}, now {metric_version}" for was in frame["metric_version"][other]]
-    return why
+    moved = (version >= 0) & ~older & whole & (frame["hierarchy_digest"] != digest)
+    versions = "version " + frame["hierarchy_version"].astype(str) + " of the hierarchy, now " + version.astype(str)
+    metrics = "metric version " + frame["metric_version"].astype(str) + f", now {metric_version}"
+    why = pd.Series("", index=frame.index)
+    why = why.mask(moved, "the classes of the hierarchy have moved").mask(older, versions)
+    return why.mask(frame["metric_version"] != metric_version, metrics)
 
 
 def build(
@@ -102,9 +98,9 @@ def build(
         InputError: for a column that cannot be ranked or shown, or if no row is left.
     """
     _check(metric, columns)
-    frame = frame.assign(label=table.labels(frame), why=outdated(frame, current or {}))
-    slugs = _slugs(frame["label"].unique())
-    gone, counted = frame[frame["why"] != ""], frame[frame["why"] == ""]
+    why = outdated(frame, current or {})
+    gone, counted = (rows.assign(label=table.labels(rows)) for rows in (frame[why != ""], frame[why == ""]))
+    slugs = _slugs(counted["label"].unique())
     shown = tuple(dict.fromkeys((metric, *columns)))
     boards: list[Board] = []
     for _, rows in counted.groupby(list(table.GROUP), sort=True, dropna=False):
@@ -114,8 +110,8 @@ def build(
         raise InputError(f"no finished row that still counts among {len(frame)}; run the cells with this version")
     return Leaderboard(
         boards=tuple(boards),
-        overall=_overall(boards) if len(boards) > 1 else None,
-        outdated=gone,
+        overall=_overall(boards),
+        outdated=gone.assign(why=why[why != ""]),
         digest=_digest(counted[counted["status"] == "ok"]),
         folders=tuple(frame["folder"].unique()),
         made_by=benchmark.__version__,
@@ -263,8 +259,11 @@ def _detectable(values: Floats, labels: Any, reference: str) -> float:
     return float(statistics.detectable(int(np.median(n[others])), spread, int(others.sum())))
 
 
-def _overall(boards: Sequence[Board]) -> Overall:
-    """Of the methods that every board ranks."""
+def _overall(boards: Sequence[Board]) -> Overall | None:
+    """Of the methods that are ranked in every board that ranks any."""
+    boards = [board for board in boards if board.lines["separable"].sum() > 1]
+    if len(boards) < 2:
+        return None
     ranked = {board.slug: board.lines[board.lines["separable"]].set_index("label") for board in boards}
     everyone = list(dict.fromkeys(label for lines in ranked.values() for label in lines.index))
     common = [label for label in everyone if all(label in lines.index for lines in ranked.values())]
@@ -276,7 +275,7 @@ def _overall(boards: Sequence[Board]) -> Overall:
     if not common:
         columns = ["label", "slug", "mean_rank", "low", "high", *ranked]
         return Overall(pd.DataFrame(columns=columns), np.nan, np.nan, np.nan, (), lacking)
-    means = np.array([ranked[board.slug].loc[common, board.metric] for board in boards])  # (boards, methods)
+    means = np.array([ranked[board.slug][board.metric].reindex(common) for board in boards])  # (boards, methods)
     ranks = _mean_ranks(boards, common, means)
     if len(common) < 3:
         return Overall(ranks, np.nan, np.nan, np.nan, (), lacking)
@@ -294,9 +293,9 @@ def _mean_ranks(boards: Sequence[Board], common: Sequence[str], means: Floats) -
         for board, own in zip(boards, cells, strict=True)
     ]
     mean, low, high = statistics.mean_rank_intervals(values, rng=np.random.default_rng(SEED))
-    slugs = boards[0].lines.set_index("label").loc[common, "slug"].to_numpy()
+    slugs = boards[0].lines.set_index("label")["slug"].reindex(common).to_numpy()
     lines = {"label": common, "slug": slugs, "mean_rank": mean, "low": low, "high": high}
-    lines |= {board.slug: own for board, own in zip(boards, statistics.ranks(means), strict=True)}
+    lines |= {board.slug: own for board, own in zip(boards, stats.rankdata(-means, axis=1), strict=True)}
     return pd.DataFrame(lines).sort_values(["mean_rank", "label"], ignore_index=True)
 
 

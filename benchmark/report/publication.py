@@ -1,8 +1,9 @@
 """A leaderboard as files: Markdown, CSV, and LaTeX for papers."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,6 +11,8 @@ from benchmark.errors import InputError
 from benchmark.report import table
 from benchmark.report.board import MIN_SEEDS, Board, Leaderboard, Overall
 from benchmark.report.collapse import counted
+
+Line = Mapping[Hashable, Any]  # of Board.lines
 
 DASH = "—"
 CSV_GROUP = ("task", "backbone", "recipe", "hierarchy_version", "hierarchy_digest", "data_digest", "metric_version")
@@ -36,8 +39,12 @@ def frame(found: Leaderboard) -> pd.DataFrame:
     """Every line of every board with all of its figures, for machines."""
     parts = []
     for board in found.boards:
-        group = {name: board.group[name] for name in CSV_GROUP}
-        named = {"metric": board.metric, "reference": board.reference, "detectable": board.detectable}
+        group: dict[str, Any] = {name: board.group[name] for name in CSV_GROUP}
+        named: dict[str, Any] = {
+            "metric": board.metric,
+            "reference": board.reference,
+            "detectable": board.detectable,
+        }
         parts.append(board.lines.assign(**group, **named)[[*group, *named, *board.lines.columns]])
     return pd.concat(parts, ignore_index=True)
 
@@ -79,26 +86,26 @@ def cells(board: Board) -> pd.DataFrame:
     return pd.DataFrame(shown)
 
 
-def rank(line: dict[str, object]) -> str:
+def rank(line: Line) -> str:
     """`2 (1-4)`, or a dash where there are too few seeds."""
     if not line["separable"]:
         return DASH
-    low, high = (f"{_number(line[name]):g}" for name in ("rank_low", "rank_high"))
-    return f"{_number(line['rank']):g} ({low}–{high})"
+    low, high = (f"{float(line[name]):g}" for name in ("rank_low", "rank_high"))
+    return f"{float(line['rank']):g} ({low}–{high})"
 
 
-def estimate(line: dict[str, object], name: str) -> str:
+def estimate(line: Line, name: str) -> str:
     """Mean and 95 % interval of a column."""
-    mean, low, high = (_number(line[name + suffix]) for suffix in ("", "_low", "_high"))
+    mean, low, high = (float(line[name + suffix]) for suffix in ("", "_low", "_high"))
     if math.isnan(mean):
         return DASH
     text = table.figure(mean, name)
     return text if math.isnan(low) else f"{text} [{table.figure(low, name)}, {table.figure(high, name)}]"
 
 
-def difference(line: dict[str, object], name: str) -> str:
+def difference(line: Line, name: str) -> str:
     """Mean paired difference and its interval; a dash for the reference itself."""
-    mean, low, high = (_number(line[f"difference{suffix}"]) for suffix in ("", "_low", "_high"))
+    mean, low, high = (float(line[f"difference{suffix}"]) for suffix in ("", "_low", "_high"))
     if math.isnan(mean):
         return DASH
     text = table.figure(mean, name, signed=True)
@@ -106,18 +113,17 @@ def difference(line: dict[str, object], name: str) -> str:
     return text if math.isnan(low) else f"{text} [{', '.join(ends)}]"
 
 
-def with_spread(line: dict[str, object], name: str) -> str:
+def with_spread(line: Line, name: str) -> str:
     """Mean ± standard deviation over seeds."""
-    mean, std = _number(line[name]), _number(line[name + "_std"])
+    mean, std = float(line[name]), float(line[name + "_std"])
     if math.isnan(mean):
         return DASH
     return table.figure(mean, name) + ("" if math.isnan(std) else f"±{table.figure(std, name, like=mean)}")
 
 
-def p_value(p: object) -> str:
+def p_value(p: float) -> str:
     """Two digits; a dash where there is none."""
-    value = _number(p)
-    return DASH if math.isnan(value) else "<0.001" if value < 0.001 else f"{value:.2g}"
+    return DASH if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def remarks(board: Board) -> list[str]:
@@ -126,7 +132,9 @@ def remarks(board: Board) -> list[str]:
     separable, tied = int(lines["separable"].sum()), lines.loc[lines["tied"], "label"]
     if separable < 2:
         return [f"Nothing is ranked: it takes two methods with at least {MIN_SEEDS} seeds each."]
-    said = [f"{len(tied)} of {separable} methods cannot be told from the best: {', '.join(tied)}."]
+    everyone = f"None of the {separable} methods can be told from the best"
+    group = f"{len(tied)} of {separable} methods cannot be told from the best: {', '.join(tied)}"
+    said = [f"{everyone if len(tied) == separable else group}."]
     if not math.isnan(board.detectable):
         size = table.figure(board.detectable, board.metric)
         said.append(
@@ -141,11 +149,11 @@ def remarks(board: Board) -> list[str]:
 def troubles(board: Board) -> list[str]:
     """Failed and missing cells, with their reason."""
     told = []
-    for line in board.lines.itertuples():
-        if line.failed:
-            told.append(f"failed: {line.label}, {line.failed}")
-        if line.missing:
-            told.append(f"missing: {line.label}, seed {line.missing} (other methods have it)")
+    for line in board.lines.to_dict("records"):
+        if line["failed"]:
+            told.append(f"failed: {line['label']}, {line['failed']}")
+        if line["missing"]:
+            told.append(f"missing: {line['label']}, seed {line['missing']} (other methods have it)")
     return told
 
 
@@ -254,7 +262,3 @@ def _typeset(text: str) -> str:
     for sign, command in {"±": "$\\pm$", "Δ": "$\\Delta$", "–": "--", "—": "---", "·": "$\\cdot$", "−": "$-$"}.items():
         text = text.replace(sign, command)
     return text
-
-
-def _number(value: object) -> float:
-    return math.nan if value is None else float(value)  # type: ignore[arg-type]
