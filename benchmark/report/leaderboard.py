@@ -66,8 +66,8 @@ def outdated(frame: pd.DataFrame, current: Current, metric_version: int = METRIC
         current: tasks that are known here; rows of others are taken as they are.
         metric_version: of the scores as they are defined now.
     """
-    there = frame["task"].map(lambda task: current.get(task, (-1, "")))
-    version, digest = there.str[0], there.str[1]
+    there = pd.DataFrame([current.get(task, (-1, "")) for task in frame["task"]], frame.index, ["version", "digest"])
+    version, digest = there["version"], there["digest"]
     older = (version >= 0) & (frame["hierarchy_version"] != version)
     whole = frame["missing_classes"].fillna("[]") == "[]"  # with classes left out, the digest is another by intent
     moved = (version >= 0) & ~older & whole & (frame["hierarchy_digest"] != digest)
@@ -275,7 +275,9 @@ def _overall(boards: Sequence[Board]) -> Overall | None:
     if not common:
         columns = ["label", "slug", "mean_rank", "low", "high", *ranked]
         return Overall(pd.DataFrame(columns=columns), np.nan, np.nan, np.nan, (), lacking)
-    means = np.array([ranked[board.slug][board.metric].reindex(common) for board in boards])  # (boards, methods)
+    means = np.array(
+        [ranked[board.slug][board.metric].reindex(common).to_numpy() for board in boards]
+    )  # (boards, methods)
     ranks = _mean_ranks(boards, common, means)
     if len(common) < 3:
         return Overall(ranks, np.nan, np.nan, np.nan, (), lacking)
@@ -285,7 +287,7 @@ def _overall(boards: Sequence[Board]) -> Overall | None:
     return Overall(ranks, test.statistic, test.p, distance, cliques, lacking)
 
 
-def _mean_ranks(boards: Sequence[Board], common: Sequence[str], means: Floats) -> pd.DataFrame:
+def _mean_ranks(boards: Sequence[Board], common: list[str], means: Floats) -> pd.DataFrame:
     labels = np.array(common, dtype=object)
     cells = [board.cells[board.cells["label"].isin(common)] for board in boards]
     values = [
