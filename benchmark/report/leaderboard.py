@@ -21,10 +21,10 @@ METRIC = "fine_linear_acc"
 REFERENCE = "baseline"
 COLUMNS = (
     "coarse_acc",
-    "fine_linear_within_acc",
     "fine_knn_acc",
     "fine_intra_5shot_acc",
     "subclass_separability",
+    "fine_linear_within_acc",
     "alignment_coarse",
     "uniformity",
     "rankme",
