@@ -194,7 +194,7 @@ def labels(frame: pd.DataFrame) -> pd.Series:
     found = pd.Series(frame["method"], copy=True)
     for method, rows in frame.groupby("method"):
         params = rows["method_params"].map(json.loads)
-        files = rows["method_digest"].fillna("").astype(str).str[:6]
+        files = rows["method_digest"].astype(object).fillna("").astype(str).str[:6]
         if len(set(files)) > 1:
             params = pd.Series([{**given, "file": file} for given, file in zip(params, files, strict=True)], rows.index)
         names = sorted({name for given in params for name in given})

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from scipy import stats
 
 from benchmark.errors import InputError
 from benchmark.metrics import WORST
+from benchmark.report import statistics
 from benchmark.report.board import Board, Floats, Overall
 from benchmark.report.collapse import counted, metric_of, title_of
 from benchmark.report.table import in_per_cent, natural
@@ -372,10 +372,9 @@ def _by_superclass(kind: str, board: Board, scores: pd.DataFrame, metric: str) -
     own = scores[scores["metric"] == metric]
     long = board.cells[["key", "label", "seed"]].merge(own, on="key")
     long["mean"] = long["value"] * _factor(metric)
-    found = _intervals(long, ["label", "superclass"], "mean").rename(columns={"mean_low": "low", "mean_high": "high"})
-    counts = long.groupby(["label", "superclass"])["value"].count().rename("n")
+    found = _intervals(long, ["label", "superclass"], "mean").reset_index()
     hardest = found.groupby("superclass")["mean"].mean().sort_values(kind="stable").index
-    frame = found.join(counts).reset_index().dropna(subset=["mean"])
+    frame = found.rename(columns={f"mean_{name}": name for name in ("low", "high", "n")})
     frame["superclass"] = pd.Categorical(frame["superclass"], hardest, ordered=True)
     frame = _ordered(board, frame.sort_values("superclass", kind="stable"), BY_SUPERCLASS)
     notes = _missing(board, frame, "Nothing by superclass of")
@@ -397,15 +396,16 @@ def _summary(board: Board, values: pd.DataFrame, names: Sequence[str]) -> pd.Dat
     """SUMMARY and each name's mean, `_low` and `_high`; methods that have all of them."""
     found = pd.concat([_intervals(values, ["label"], name) for name in names], axis=1)
     lines = board.lines.set_index("label", drop=False)[list(SUMMARY)]
-    return lines.join(found).dropna(subset=list(names)).reset_index(drop=True)
+    whole = lines.join(found.drop(columns=[f"{name}_n" for name in names]))
+    return whole.dropna(subset=list(names)).reset_index(drop=True)
 
 
 def _intervals(values: pd.DataFrame, by: Sequence[str], name: str) -> pd.DataFrame:
-    """Mean over seeds and 95 % t-interval of a column by groups; NaN where there is one seed."""
-    grouped = values.groupby(list(by))[name]
-    mean, n = grouped.mean(), grouped.count()
-    half = stats.t.ppf(0.975, n - 1) * grouped.std() / np.sqrt(n)
-    return pd.DataFrame({name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half})
+    """Mean over seeds of a column by groups, its t-interval and the number of seeds."""
+    by_seed = values.pivot_table(index="seed", columns=list(by), values=name)
+    found = statistics.mean_intervals(by_seed.to_numpy(np.float64))
+    columns = {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_n": found.n}
+    return pd.DataFrame(columns, index=by_seed.columns)
 
 
 def _ordered(board: Board, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
