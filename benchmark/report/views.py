@@ -76,6 +76,7 @@ class View:
 
 
 INTERVAL = "Lines: 95 % t-interval of the expected score over seeds."
+MARKS = "Large marks: means over seeds; small ones: seeds. Lines, where there is room: 95 % t-interval over seeds."
 VIEWS: Mapping[str, View] = MappingProxyType(
     {
         "accuracy": View(
@@ -86,13 +87,13 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         "tradeoff": View("Coarse against fine", f"What was trained against what was not; means over seeds. {INTERVAL}"),
         "plane": View(
             "Alignment and uniformity",
-            "How far images of a class are apart, against how evenly all are spread over the sphere; means over seeds. "
-            f"{INTERVAL} Down and left: collapsed classes on a well-used sphere.",
+            f"How far images of a class are apart, against how evenly all are spread over the sphere. {MARKS} "
+            "Down and left: collapsed classes on a well-used sphere.",
         ),
-        "collapse": View("Collapse against accuracy", f"Means over seeds; small marks are seeds. {INTERVAL}"),
+        "collapse": View("Collapse against accuracy", MARKS),
         "cost": View(
             "Accuracy against cost",
-            f"Seconds of pretraining over those of the baseline on the same machine; means over seeds. {INTERVAL}",
+            f"Seconds of pretraining over those of the baseline on the same machine. {MARKS}",
         ),
         "curves": View(
             "Training", "Mean over seeds by epoch; bands: from the lowest to the highest seed.", needs="history"
@@ -236,8 +237,12 @@ def curves(board: Board, history: pd.DataFrame) -> Picture:
         .melt(["label", "epoch"], quantities, var_name="quantity", value_name="mean")
     )
     shown = long["mean"] * long["quantity"].map(_factor)
-    known = long.assign(mean=shown).dropna(subset=["mean"])
-    found = known.groupby(["label", "quantity", "epoch"])["mean"].agg(["mean", "min", "max", "count"]).reset_index()
+    known = long.assign(mean=shown).dropna(subset=["mean"]).sort_values("epoch", kind="stable")
+    found = (
+        known.groupby(["label", "quantity", "epoch"], sort=False)["mean"]
+        .agg(["mean", "min", "max", "count"])
+        .reset_index()
+    )
     found["epoch"] += 1
     frame = _ordered(board, found.rename(columns={"min": "low", "max": "high", "count": "n"}), CURVES)
     notes = _missing(board, frame, "No history of")
