@@ -93,7 +93,7 @@ def tables(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Table]:
     for _, group in frame.groupby(list(GROUP), sort=True, dropna=False):
         first = group.iloc[0]
         lines = {str(label): _line(rows, columns) for label, rows in group.groupby("label")}
-        order = sorted(lines, key=lambda label: (label != "baseline", _natural(label)))
+        order = sorted(lines, key=lambda label: (label != "baseline", natural(label)))
         shown = pd.DataFrame.from_dict({label: lines[label] for label in order}, orient="index")
         failed = group[group["status"] == "failed"]
         yield Table(
@@ -180,7 +180,7 @@ def _spread(values: pd.Series, name: str) -> str:
     return figure(mean, name) + ("" if math.isnan(std) else f"±{figure(std, name, like=mean)}")
 
 
-def _natural(label: str) -> list[tuple[float, str]]:
+def natural(label: str) -> list[tuple[float, str]]:
     """Sorting key that puts beta=10 after beta=3: words and numbers in turn."""
     words = re.split(r"(\d+(?:\.\d+)?)", label)
     return [(float(word), "") if i % 2 else (0.0, word) for i, word in enumerate(words)]
@@ -194,7 +194,7 @@ def labels(frame: pd.DataFrame) -> pd.Series:
     found = pd.Series(frame["method"], copy=True)
     for method, rows in frame.groupby("method"):
         params = rows["method_params"].map(json.loads)
-        files = rows["method_digest"].fillna("").astype(str).str[:6]
+        files = rows["method_digest"].astype(object).fillna("").astype(str).str[:6]
         if len(set(files)) > 1:
             params = pd.Series([{**given, "file": file} for given, file in zip(params, files, strict=True)], rows.index)
         names = sorted({name for given in params for name in given})
