@@ -27,7 +27,7 @@ def row(method="baseline", seed=0, value=0.5, params="{}", **changes):
 
 def spread(seed, method):
     """Deviations that sum to zero over three seeds, different for every method."""
-    return 0.01 * (seed - 1) * (1 + len(method) / 10)
+    return 0.01 * (seed - 1) * {"baseline": 1, "mixup": 1.5, "am_mixup": -2.3}[method]
 
 
 def rows(methods=MEANS, seeds=range(3), **changes):
