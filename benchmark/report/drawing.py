@@ -55,6 +55,7 @@ def save(figure: Figure, path: Path, title: str = "", description: str = "") -> 
     if path.suffix.lower().lstrip(".") not in FORMATS:
         raise InputError(f"{path}: a figure is {', '.join(FORMATS)}; end the name with one of these")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={name: text for name, text in words.items() if text} | undated)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); name another place with --out") from None

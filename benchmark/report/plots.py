@@ -1,7 +1,7 @@
 """Pictures for papers: what `views` shows, drawn by matplotlib, as PNG, SVG or PDF of the width of a column or page."""
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -71,6 +71,23 @@ def write(picture: Picture, path: Path, width: float) -> Path:
     with mpl.rc_context(STYLE):
         figure = draw(picture, width)
         return save(figure, path, f"{VIEWS[picture.kind].title} · {picture.title}", picture.caption)
+
+
+def write_all(pictures: Mapping[str, Picture], out: Path, width: float) -> Iterator[tuple[Path, Picture]]:
+    """Draw one picture into a file, several into files with their names added to its name; those without rows not.
+
+    Args:
+        pictures: by name.
+        out: the file.
+        width: inches.
+
+    Raises:
+        InputError: as `write`; for pictures without rows if all are.
+    """
+    shown = {name: picture for name, picture in pictures.items() if len(picture.frame)} or dict(pictures)
+    for name, picture in shown.items():
+        path = out if len(shown) == 1 else out.with_name(f"{out.stem}-{name}{out.suffix}")
+        yield write(picture, path, width), picture
 
 
 def draw(picture: Picture, width: float) -> Figure:

@@ -4,25 +4,23 @@ Shares of images, such as accuracies, are in per cent in every frame here; every
 Methods come in the board's order, best first; those without a finished seed are not drawn but noted.
 """
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from benchmark.errors import InputError
-from benchmark.metrics import WORST
+from benchmark.errors import InputError, unknown
+from benchmark.metrics import EXCESS_COLUMNS, METRICS, WORST
 from benchmark.report import statistics
-from benchmark.report.board import Board, Floats, Overall
+from benchmark.report.board import Board, Floats, Leaderboard, Overall
 from benchmark.report.collapse import counted, metric_of, title_of
 from benchmark.report.table import in_per_cent, natural
-from benchmark.schema import digest
 
 Needs = Literal["board", "scores", "history", "overall", "features"]
 Projection = Literal["pca", "tsne"]
@@ -174,6 +172,82 @@ class Picture:
 
 METHOD = Axis("", "")
 COST = Axis("pretrain_seconds", "time to pretrain, over the baseline's")
+
+
+def of_task(frame: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Rows of a task; of all where none is named.
+
+    Raises:
+        InputError: if no row is of it.
+    """
+    if task and task not in set(frame["task"]):
+        raise unknown("task", task, set(frame["task"]), "Name a task of the rows.")
+    return frame[frame["task"] == task] if task else frame
+
+
+def check(kind: str, against: str) -> None:
+    """Raise InputError unless there is such a kind, and `against` is something to draw it against, or empty."""
+    of_collapse = [name for name, metric in METRICS.items() if metric.family == "collapse"]
+    allowed = {"collapse": (*of_collapse, *EXCESS_COLUMNS), "plane": ALIGNMENTS}
+    if kind not in VIEWS:
+        raise unknown("kind of picture", kind, VIEWS, "See `c2f plot --help`.")
+    if against and kind not in allowed:
+        raise InputError(f"--against {against!r}: goes with {' and '.join(allowed)} alone; leave it out for {kind}")
+    if against and against not in allowed[kind]:
+        raise unknown("column to draw against", against, allowed[kind], "See `c2f list metrics`.")
+
+
+def pictures(kind: str, found: Leaderboard, methods: Sequence[str] = (), against: str = "") -> dict[str, Picture]:
+    """A kind of picture of every board, by the board's slug; of ranks one, under "overall".
+
+    Args:
+        kind: of VIEWS, but for features, of which there is a picture per cell.
+        found: its folders hold the long tables that some kinds need; each is read once.
+        methods: to show, labels or names of methods; none: all. What is told apart stays as it is among all.
+        against: of `collapse` the collapse metric, of `plane` the alignment; empty: the usual one.
+
+    Raises:
+        InputError: for a name that is none, or if nothing is left to show.
+    """
+    check(kind, against)
+    if kind == "ranks":
+        if found.overall is None:
+            raise InputError("ranks need two boards or more that rank methods; name further results folders")
+        return {"overall": ranks(found.overall)}
+    folders = [Path(folder) for folder in found.folders]
+    tables: dict[Needs, Callable[[], pd.DataFrame]] = {
+        "scores": lambda: scores(folders, ["margin_mean", found.boards[0].metric]),
+        "history": lambda: history(folders),
+    }
+    needs = VIEWS[kind].needs
+    given = [tables[needs]()] if needs in tables else [against] if against else []
+    drawn: dict[str, Callable[..., Picture]] = {
+        "accuracy": accuracy,
+        "tradeoff": tradeoff,
+        "plane": plane,
+        "collapse": collapse,
+        "cost": cost,
+        "curves": curves,
+        "margins": margins,
+        "superclasses": superclasses,
+    }
+    labels = labels_of(found.boards, methods)
+    whole = {board.slug: drawn[kind](board, *given) for board in found.boards}
+    return {slug: _showing(picture, labels) for slug, picture in whole.items()}
+
+
+def labels_of(boards: Sequence[Board], methods: Sequence[str]) -> set[str]:
+    """Labels of the methods named, by label or name, in any of the boards; of all where none is named.
+
+    Raises:
+        InputError: for a method that no board has.
+    """
+    lines = pd.concat([board.lines[["label", "method"]] for board in boards])
+    for name in methods:
+        if name not in {*lines["label"], *lines["method"]}:
+            raise unknown("method", name, {*lines["label"]}, "Name one of the rows.")
+    named = lines["label"].isin(methods) | lines["method"].isin(methods)
+    return set(lines.loc[named if methods else lines["label"].notna(), "label"])
 
 
 def accuracy(board: Board) -> Picture:
@@ -346,15 +420,41 @@ def history(folders: Sequence[Path], quantities: Collection[str] = tuple(QUANTIT
     return _joined(parts, columns, list(HISTORY))
 
 
-def kept_features(cells: pd.DataFrame) -> dict[str, Path]:
-    """Files of features that were kept beside rows, by the rows' keys.
+def embedded(
+    found: Leaderboard,
+    kept: Mapping[str, Path],
+    classes: Callable[[str], Sequence[tuple[str, str]]],
+    methods: Sequence[str] = (),
+    seed: int = 0,
+    method: str = "pca",
+) -> dict[str, Picture]:
+    """Kept features of one seed of every method, by the slugs of board and method.
 
     Args:
-        cells: rows with CELL_COLUMNS, `features_digest` and `folder`, as those of a board.
+        found: gives methods and keys.
+        kept: files of features by the keys of their rows.
+        classes: of a task, see `features`.
+        methods: to show, labels or names of methods; none: all that have features.
+        seed: of the cells.
+        method: one of Projection.
+
+    Raises:
+        InputError: for a name that is none, or if there are no such features.
     """
-    kept = cells[cells["features_digest"].notna() & (cells["features_digest"] != "")]
-    paths = {row["key"]: Path(row["folder"], "features", f"{_features_key(row)}.safetensors") for row in _records(kept)}
-    return {key: path for key, path in paths.items() if path.is_file()}
+    if method not in get_args(Projection):
+        raise unknown("projection", method, get_args(Projection), "Name one of these with --projection.")
+    labels, projection = labels_of(found.boards, methods), cast(Projection, method)
+    drawn: dict[str, Picture] = {}
+    for board in found.boards:
+        own = board.cells["label"].isin(labels) & (board.cells["seed"] == seed) & board.cells["key"].isin(list(kept))
+        cells = _ordered(board, board.cells[own], ("label", "slug", "key"))
+        names = classes(board.group["task"]) if len(cells) else ()
+        for label, slug, key in cells.itertuples(index=False):
+            title = f"{board.title} · {label}, seed {seed}"
+            drawn[f"{board.slug}-{slug}"] = features(kept[key], title, names, projection)
+    if not drawn:
+        raise InputError(f"no kept features of seed {seed} of these methods; run the cells with --keep-features")
+    return drawn
 
 
 def axis_title(column: str) -> str:
@@ -362,6 +462,14 @@ def axis_title(column: str) -> str:
     known = {**TITLES, **QUANTITIES}
     title = known[column] if column in known else title_of(column)
     return f"{title} (%)" if in_per_cent(column) else title
+
+
+def _showing(picture: Picture, labels: Collection[str]) -> Picture:
+    """Some of the methods; what is told apart, and what others are held against, stays as it was among all."""
+    frame, details = (
+        own[own["label"].isin(labels)] if "label" in own else own for own in (picture.frame, picture.details)
+    )
+    return replace(picture, frame=frame.reset_index(drop=True), details=details.reset_index(drop=True))
 
 
 def _pair(kind: str, board: Board, cells: pd.DataFrame, columns: tuple[str, str]) -> Picture:
@@ -430,22 +538,6 @@ def _missing(board: Board, frame: pd.DataFrame, words: str) -> tuple[str, ...]:
     """A sentence on methods of the board that a frame has not."""
     absent = board.lines.loc[~board.lines["label"].isin(frame["label"]), "label"]
     return (f"{words} {', '.join(absent)}.",) if len(absent) else ()
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _features_key(row: Mapping[str, Any]) -> str:
-    """`Cell.features_key` from the columns of a row."""
-    same = ("task", "kind", "hierarchy_digest", "data_digest", "backbone", "method")
-    identity = {name: row[name] for name in same}
-    identity |= {name: int(row[name]) for name in ("hierarchy_version", "seed")}
-    identity |= {"coarse": row["coarse_level"], "fine": row["fine_level"], "recipe": json.loads(row["recipe_params"])}
-    identity |= {name: json.loads(row[name]) for name in ("backbone_args", "method_params")}
-    plugin, measures = row["method_digest"], json.loads(row["measures"])
-    identity |= {"method_digest": plugin} if isinstance(plugin, str) and plugin else {}
-    return digest(identity | ({"measures": measures} if measures else {}), length=20)
 
 
 def _factor(column: str) -> float:
