@@ -833,6 +833,54 @@ def plot(  # noqa: PLR0913, every option is one of the command's
         console.print(f"{len(found.outdated)} rows no longer count and are left out; see `c2f leaderboard`.")
 
 
+@app.command()
+def compare(  # noqa: PLR0913, every option is one of the command's
+    first: Annotated[str, typer.Argument(metavar="A", help="A method, or one with parameters: 'am_mixup (beta=3)'.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RESULTS", help="Results folders, folders of them, or results.csv; default results/."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("compare"),
+    metric: Annotated[str, typer.Option(help="The accuracy that superclasses are compared by.")] = "fine_linear_acc",
+    columns: Annotated[str, typer.Option(help="Comma list of read-outs and collapse metrics to compare.")] = "",
+    task: Annotated[str, typer.Option(help="Rows of this task alone.")] = "",
+    width: Annotated[str, typer.Option(help="Of the figure: column (85 mm), page (175 mm), or millimetres.")] = "page",
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Two methods side by side: effect sizes with intervals, the superclasses that changed, collapse.
+
+    Everything is A minus B, paired by seed, in every task, backbone and recipe that has both. Tests are corrected over
+    the read-outs, the collapse metrics and the superclasses that are shown; fewer than three seeds of both: no tests.
+
+    Writes compare.md, compare.csv, and a figure of each board as PNG and SVG. Examples:
+
+      c2f compare am_mixup baseline results/quickstart
+
+      c2f compare 'am_mixup (beta=3)' 'am_mixup (beta=10)' results/beta --out beta
+
+      c2f compare mixup cutmix --task cifar100-superclass --columns fine_knn_acc,nc1_fine,rankme
+    """
+    from benchmark import options, standing
+    from benchmark.console import show_comparison
+    from benchmark.report import compare as pairs
+    from benchmark.report import leaderboard as boards
+    from benchmark.report import plots, views
+
+    _load(plugin)
+    inches = plots.inches(width)
+    frame = views.of_task(boards.read(results or [Path("results")]), task)
+    found = boards.build(frame, metric, "", current=standing.current(frame["task"].unique(), datasets_dir))
+    shown = options.names_of("--columns", columns) or [*pairs.READOUTS, *pairs.COLLAPSE]
+    scores = views.scores([Path(folder) for folder in found.folders], [metric])
+    made = pairs.comparisons(found, first, second, shown, scores)
+    files = pairs.write(made, out)
+    files += [file for one in made for file in plots.write_comparison(one, out, inches)]
+    show_comparison(console, made)
+    console.print(f"{', '.join(file.name for file in files)} written to {out}.", markup=False, soft_wrap=True)
+
+
 def main() -> None:
     """The program: exit code 0, 1 if cells failed, 2 for bad input in one line, 130 after Ctrl-C."""
     debug = "--debug" in sys.argv[1:]

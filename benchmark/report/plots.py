@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.errors import InputError
+from benchmark.report.collapse import title_of
+from benchmark.report.compare import ALPHA, PARTS, Comparison
 from benchmark.report.drawing import COLOURS, MARKERS, NAME_SIZE, STYLE, looks, name_marks, save
-from benchmark.report.table import natural
+from benchmark.report.table import in_per_cent, natural
 from benchmark.report.views import VIEWS, Picture, axis_title
 
 WIDTHS = MappingProxyType({"column": 85.0, "page": 175.0})  # mm
@@ -30,6 +32,7 @@ TOGETHER = 8  # methods whose curves are told apart in one panel; more have a pa
 TOLD_APART = 7  # classes told apart by colour
 DENSE = 0.19  # inch, a column of figures that is narrower holds none
 NAMED_CLASSES = 30  # of more classes none is named among its points
+LINES = 40  # of a part of a comparison; of more superclasses, those that differ most
 TIED, APART, FEW = "#0072B2", "#0072B2", "#9A9A9A"
 GUIDE = "#8A8A8A"
 MARGIN_OF_SHARES = (-1.0, 101.0)  # per cent; an interval may reach out of what is possible, the axis need not
@@ -88,6 +91,18 @@ def write_all(pictures: Mapping[str, Picture], out: Path, width: float) -> Itera
     for name, picture in shown.items():
         path = out if len(shown) == 1 else out.with_name(f"{out.stem}-{name}{out.suffix}")
         yield write(picture, path, width), picture
+
+
+def write_comparison(one: Comparison, folder: Path, width: float) -> list[Path]:
+    """The figure of a pair of methods, as PNG and SVG; the files.
+
+    Raises:
+        InputError: if they cannot be written.
+    """
+    with mpl.rc_context(STYLE):
+        figure = comparison(one, width)
+        words = f"{one.first} against {one.second} · {one.title}", " ".join(one.notes)
+        return [save(figure, folder / f"compare-{one.slug}.{kind}", *words) for kind in ("png", "svg")]
 
 
 def draw(picture: Picture, width: float) -> Figure:
@@ -430,6 +445,43 @@ def _hues(frame: pd.DataFrame, level: str, names: Sequence[str]) -> list[str]:
     order = sorted(names, key=lambda name: (of[name], name))
     shades = mpl.colormaps["turbo"](np.linspace(0.04, 0.96, len(names)))
     return [to_hex(shades[order.index(name)]) for name in names]
+
+
+def comparison(one: Comparison, width: float) -> Figure:
+    """Differences of a pair with intervals: read-outs in points, collapse in standard deviations, superclasses."""
+    parts = [name for name in PARTS if len(one.part(name))]
+    left, right = [name for name in parts if name != "superclasses"], [name for name in parts if name == "superclasses"]
+    sizes = {name: min(len(one.part(name)), LINES) for name in parts}
+    rows = max(sum(sizes[name] + 3.5 for name in left), sum(sizes[name] + 3.5 for name in right))
+    figure = Figure(figsize=(width, ROW * rows + 0.5), layout="constrained")
+    columns = [column for column in (left, right) if column]
+    for panel, column in zip(figure.subfigures(1, len(columns), squeeze=False)[0], columns, strict=True):
+        panels = panel.subplots(len(column), 1, height_ratios=[sizes[name] + 1.5 for name in column], squeeze=False)
+        for axes, name in zip(panels.ravel(), column, strict=True):
+            _differences(axes, one, name)
+    figure.suptitle(f"{one.title}\n{_short(one.first)} minus {_short(one.second)}", x=0.01, ha="left", fontsize=8)
+    return figure
+
+
+def _differences(axes: Axes, one: Comparison, part: str) -> None:
+    """A line each; filled where it is told from 0."""
+    lines = one.part(part)
+    if len(lines) > LINES:  # the most and the least
+        lines = pd.concat([lines.iloc[: LINES // 2], lines.iloc[-LINES // 2 :]])
+    unit, low, high = ("effect", "effect_low", "effect_high") if part == "collapse" else ("difference", "low", "high")
+    factor = 1.0 if part == "collapse" else lines["column"].map(lambda name: 100.0 if in_per_cent(name) else 1.0)
+    names = lines["superclass"] if part == "superclasses" else lines["column"].map(title_of)
+    at, value = np.arange(len(lines)), lines[unit] * factor
+    holds = lines["p_holm"] < ALPHA
+    axes.axvline(0, color=GUIDE, linewidth=0.8, zorder=0)
+    axes.hlines(at, lines[low] * factor, lines[high] * factor, color=TIED, linewidth=1)
+    axes.scatter(value, at, s=20, color=np.where(holds, TIED, "white"), edgecolors=TIED, linewidths=0.9, zorder=3)
+    axes.set_yticks(at, [_short(str(name), 34) for name in names], fontsize=NAME_SIZE)
+    axes.set_ylim(len(lines) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=NAME_SIZE)
+    heading = {"read-outs": "difference, points", "collapse": "difference, standard deviations of it"}
+    axes.set_xlabel(heading.get(part, f"{axis_title(lines['column'].iloc[0])}, difference"), fontsize=NAME_SIZE)
 
 
 DRAWN: Mapping[str, Callable[[Picture, float], Figure]] = MappingProxyType(

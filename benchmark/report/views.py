@@ -82,7 +82,7 @@ VIEWS: Mapping[str, View] = MappingProxyType(
             f"Mean over seeds; small marks are seeds. {INTERVAL} Filled: cannot be told from the best; hollow: can; "
             "grey: too few seeds to compare.",
         ),
-        "tradeoff": View("Coarse against fine", f"What was trained against what was not; means over seeds. {INTERVAL}"),
+        "tradeoff": View("Coarse against fine", f"What was trained against what was not. {MARKS}"),
         "plane": View(
             "Alignment and uniformity",
             f"How far images of a class are apart, against how evenly all are spread over the sphere. {MARKS} "
