@@ -18,12 +18,13 @@ from benchmark.errors import InputError
 from benchmark.report.collapse import title_of
 from benchmark.report.compare import ALPHA, PARTS, Comparison
 from benchmark.report.drawing import COLOURS, MARKERS, NAME_SIZE, STYLE, looks, name_marks, save
-from benchmark.report.table import in_per_cent, natural
+from benchmark.report.table import natural
 from benchmark.report.views import VIEWS, Picture, axis_title
 
 WIDTHS = MappingProxyType({"column": 85.0, "page": 175.0})  # mm
 MIN_WIDTH, MAX_WIDTH = 60.0, 500.0  # mm
 INCH = 25.4  # mm
+SIDE_BY_SIDE = 5.0  # inch, from which panels stand side by side
 ROW = 0.165  # inch, of a method's line
 LONGEST = 44  # characters of a name that are drawn
 NAMED = 40  # methods that are named in a picture of marks; of more, the best, the worst and the reference alone
@@ -144,7 +145,7 @@ def _accuracy(picture: Picture, width: float) -> Figure:
 def _pairs(picture: Picture, width: float) -> Figure:
     """A mark per method with both intervals and its name; small marks are seeds."""
     frame = picture.frame
-    figure = Figure(figsize=(width, width * (0.95 if width < 5 else 0.72)), layout="constrained")
+    figure = Figure(figsize=(width, width * (0.95 if width < SIDE_BY_SIDE else 0.72)), layout="constrained")
     axes = figure.subplots()
     styles = _looks(picture)
     if np.isfinite(picture.guide):
@@ -177,7 +178,7 @@ def _curves(picture: Picture, width: float) -> Figure:
 
 def _together(picture: Picture, labels: Sequence[str], width: float) -> Figure:
     quantities = list(dict.fromkeys(picture.frame["quantity"]))
-    across = len(quantities) if width > 5 else 1
+    across = len(quantities) if width > SIDE_BY_SIDE else 1
     down = -(-len(quantities) // across)
     figure = Figure(figsize=(width, 2.1 * down + 0.6), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).ravel()
@@ -314,7 +315,7 @@ def _ruler(axes: Axes, length: float) -> None:
 def _features(picture: Picture, width: float) -> Figure:
     """The same points twice: coloured by superclass, and by class."""
     levels = [name for name in ("coarse", "fine") if len(set(picture.frame[name])) > 1] or ["fine"]
-    across = len(levels) if width > 5 else 1
+    across = len(levels) if width > SIDE_BY_SIDE else 1
     down = -(-len(levels) // across)
     side = width / across
     figure = Figure(figsize=(width, side * down + 0.25), layout="constrained")
@@ -352,7 +353,7 @@ def _rows(picture: Picture, width: float, above: float = 0.0) -> tuple[Figure, A
 
 
 def _title(figure: Figure, text: str, width: float) -> None:
-    lines = textwrap.wrap(text, max(20, int(width * 72 / 4.7)), break_long_words=True)
+    lines = textwrap.wrap(text, max(20, int(width * 72 / 4.3)), break_long_words=True)
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=8)
 
 
@@ -450,16 +451,21 @@ def _hues(frame: pd.DataFrame, level: str, names: Sequence[str]) -> list[str]:
 def comparison(one: Comparison, width: float) -> Figure:
     """Differences of a pair with intervals: read-outs in points, collapse in standard deviations, superclasses."""
     parts = [name for name in PARTS if len(one.part(name))]
-    left, right = [name for name in parts if name != "superclasses"], [name for name in parts if name == "superclasses"]
-    sizes = {name: min(len(one.part(name)), LINES) for name in parts}
-    rows = max(sum(sizes[name] + 3.5 for name in left), sum(sizes[name] + 3.5 for name in right))
-    figure = Figure(figsize=(width, ROW * rows + 0.5), layout="constrained")
-    columns = [column for column in (left, right) if column]
+    rows = {name: min(len(one.part(name)), LINES) + 3.2 for name in parts}  # 3.2 for the axis
+    beside = [name for name in parts if name == "superclasses" and width > SIDE_BY_SIDE and len(parts) > 1]
+    columns = [column for column in ([name for name in parts if name not in beside], beside) if column]
+    longest = max(sum(rows[name] for name in column) for column in columns)
+    figure = Figure(figsize=(width, ROW * longest + 0.6), layout="constrained")
     for panel, column in zip(figure.subfigures(1, len(columns), squeeze=False)[0], columns, strict=True):
-        panels = panel.subplots(len(column), 1, height_ratios=[sizes[name] + 1.5 for name in column], squeeze=False)
-        for axes, name in zip(panels.ravel(), column, strict=True):
-            _differences(axes, one, name)
-    figure.suptitle(f"{one.title}\n{_short(one.first)} minus {_short(one.second)}", x=0.01, ha="left", fontsize=8)
+        rest = longest - sum(rows[name] for name in column)
+        heights = [rows[name] for name in column] + [rest] * (rest > 1)
+        *axes, last = panel.subplots(len(heights), 1, height_ratios=heights, squeeze=False).ravel()
+        if rest > 1:
+            last.set_axis_off()
+        for drawn, name in zip([*axes, last], column, strict=False):
+            _differences(drawn, one, name)
+    text = f"{one.title}: {_short(one.first)} minus {_short(one.second)}; filled: told from 0 at 0.05 in its panel"
+    _title(figure, text, width)
     return figure
 
 
@@ -469,19 +475,23 @@ def _differences(axes: Axes, one: Comparison, part: str) -> None:
     if len(lines) > LINES:  # the most and the least
         lines = pd.concat([lines.iloc[: LINES // 2], lines.iloc[-LINES // 2 :]])
     unit, low, high = ("effect", "effect_low", "effect_high") if part == "collapse" else ("difference", "low", "high")
-    factor = 1.0 if part == "collapse" else lines["column"].map(lambda name: 100.0 if in_per_cent(name) else 1.0)
+    factor = 1.0 if part == "collapse" else 100.0
     names = lines["superclass"] if part == "superclasses" else lines["column"].map(title_of)
     at, value = np.arange(len(lines)), lines[unit] * factor
     holds = lines["p_holm"] < ALPHA
     axes.axvline(0, color=GUIDE, linewidth=0.8, zorder=0)
     axes.hlines(at, lines[low] * factor, lines[high] * factor, color=TIED, linewidth=1)
     axes.scatter(value, at, s=20, color=np.where(holds, TIED, "white"), edgecolors=TIED, linewidths=0.9, zorder=3)
-    axes.set_yticks(at, [_short(str(name), 34) for name in names], fontsize=NAME_SIZE)
+    axes.set_yticks(at, [_short(str(name), 40) for name in names], fontsize=NAME_SIZE)
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=NAME_SIZE)
-    heading = {"read-outs": "difference, points", "collapse": "difference, standard deviations of it"}
-    axes.set_xlabel(heading.get(part, f"{axis_title(lines['column'].iloc[0])}, difference"), fontsize=NAME_SIZE)
+    heading = {
+        "read-outs": "difference × 100",
+        "collapse": "difference / its standard deviation",
+        "superclasses": "by superclass, difference × 100",
+    }
+    axes.set_xlabel(heading[part], fontsize=NAME_SIZE)
 
 
 DRAWN: Mapping[str, Callable[[Picture, float], Figure]] = MappingProxyType(
