@@ -390,7 +390,8 @@ def _most_true(methods: int) -> Ints:
     for m in range(1, methods + 1):
         possible.append(functools.reduce(int.__or__, (possible[m - j] << j * (j - 1) // 2 for j in range(1, m + 1))))
     pairs = methods * (methods - 1) // 2
-    reached = np.array([possible[methods] >> x & 1 for x in range(pairs + 1)])
+    bits = np.frombuffer(possible[methods].to_bytes(pairs // 8 + 1, "little"), np.uint8)
+    reached = np.unpackbits(bits, count=pairs + 1, bitorder="little")
     most: Ints = np.maximum.accumulate(np.where(reached, np.arange(pairs + 1), 0))
     return most
 
