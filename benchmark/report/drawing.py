@@ -50,10 +50,11 @@ def save(figure: Figure, path: Path, title: str = "", description: str = "") -> 
     Raises:
         InputError: if it ends otherwise or cannot be written.
     """
-    words = {"Title": title, "Description" if path.suffix != ".pdf" else "Subject": description}
-    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
-    if path.suffix.lower().lstrip(".") not in FORMATS:
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in FORMATS:
         raise InputError(f"{path}: a figure is {', '.join(FORMATS)}; end the name with one of these")
+    words = {"Title": title, "Subject" if kind == "pdf" else "Description": description}
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={name: text for name, text in words.items() if text} | undated)

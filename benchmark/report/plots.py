@@ -353,7 +353,8 @@ def _rows(picture: Picture, width: float, above: float = 0.0) -> tuple[Figure, A
 
 
 def _title(figure: Figure, text: str, width: float) -> None:
-    lines = textwrap.wrap(text, max(20, int(width * 72 / 4.3)), break_long_words=True)
+    lines = textwrap.wrap(text, max(20, int(width * 72 / 4.3)), max_lines=3, placeholder=" …")
+    figure.set_figheight(figure.get_figheight() + 0.13 * (len(lines) - 1))
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=8)
 
 

@@ -310,7 +310,7 @@ def curves(board: Board, history: pd.DataFrame) -> Picture:
         .merge(history, on="key")
         .melt(["label", "epoch"], quantities, var_name="quantity", value_name="mean")
     )
-    shown = long["mean"] * long["quantity"].map(_factor)
+    shown = long["mean"].astype(float) * long["quantity"].map(_factor).astype(float)
     known = long.assign(mean=shown).dropna(subset=["mean"]).sort_values("epoch", kind="stable")
     found = (
         known.groupby(["label", "quantity", "epoch"], sort=False)["mean"]

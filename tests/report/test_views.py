@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from toy_boards import PUBLISHED, board, overall, published, rows
 
 from benchmark.errors import InputError
-from benchmark.report import views
+from benchmark.report import leaderboard, views
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +234,61 @@ def test_features_that_are_none_are_refused_in_a_line(tmp_path):
     save_file({"features.test": values * np.nan, "labels.test": labels}, path)
     with pytest.raises(InputError, match="do not fit"):
         views.features(path, "cell")
+
+
+def found_of(*frames, folder):
+    return leaderboard.build(pd.concat(frames, ignore_index=True).assign(folder=str(folder)))
+
+
+def test_pictures_of_every_board_show_some_methods_as_among_all(tmp_path):
+    longer = rows().assign(recipe="longer", key=lambda own: "l" + own["key"])
+    found = found_of(rows(), longer, folder=saved(tmp_path / "r", long_scores(), long_history()))
+    both = views.pictures("cost", found, ["m2"])
+    assert sorted(both) == sorted(board.slug for board in found.boards) and len(both) == 2
+    picture = next(iter(both.values()))
+    assert list(picture.frame["label"]) == ["m2"] and set(picture.details["label"]) == {"m2"}
+    assert list(picture.frame["x"]) == [2.0]  # of a baseline that is not shown
+    assert picture.labels == ("baseline", "m1", "m2", "m3")
+    drawn = {kind: views.pictures(kind, found) for kind in views.VIEWS if kind not in ("ranks", "features")}
+    assert all(of_kind[found.boards[0].slug].kind == kind for kind, of_kind in drawn.items())
+    assert views.pictures("collapse", found, (), "rankme")[found.boards[0].slug].x.column == "rankme"
+    assert list(views.pictures("ranks", found)) == ["overall"]
+
+
+def test_kinds_columns_and_methods_that_are_none_are_refused_in_a_line(tmp_path):
+    found = found_of(rows(), folder=tmp_path)
+    with pytest.raises(InputError, match="did you mean 'accuracy'"):
+        views.pictures("acuracy", found)
+    with pytest.raises(InputError, match="goes with collapse and plane alone"):
+        views.pictures("cost", found, (), "rankme")
+    with pytest.raises(InputError, match="did you mean 'alignment_fine'"):
+        views.pictures("plane", found, (), "alignment_fin")
+    with pytest.raises(InputError, match="unknown method 'm9'"):
+        views.pictures("cost", found, ["m9"])
+    with pytest.raises(InputError, match="ranks need two boards"):
+        views.pictures("ranks", found)
+    with pytest.raises(InputError, match="unknown task 'digits'; did you mean 'digits-halves'"):
+        views.of_task(rows(), "digits")
+    assert len(views.of_task(rows(), "digits-halves")) == len(views.of_task(rows(), "")) == 12
+
+
+def test_methods_are_named_by_their_labels_too(tmp_path):
+    two = [rows(2).assign(method_params=f'{{"beta": {beta}}}') for beta in (3.0, 10.0)]
+    found = found_of(two[0], two[1].assign(key=lambda own: "x" + own["key"]), folder=tmp_path)
+    assert views.labels_of(found.boards, ["m1 (beta=3.0)"]) == {"m1 (beta=3.0)"}
+    assert views.labels_of(found.boards, ["m1"]) == {"m1 (beta=3.0)", "m1 (beta=10.0)"}
+
+
+def test_kept_features_of_a_seed_are_shown_by_method(tmp_path):
+    kept(tmp_path / "f.safetensors")
+    found = found_of(rows(), folder=tmp_path)
+    files = {key: tmp_path / "f.safetensors" for key in ("k0-0", "k1-0", "k1-1")}
+    classes = {"digits-halves": [("a", "x"), ("a", "y"), ("b", "z")]}
+    drawn = views.embedded(found, files, classes.__getitem__)
+    slug = found.boards[0].slug
+    assert list(drawn) == [f"{slug}-m1", f"{slug}-baseline"]
+    assert drawn[f"{slug}-m1"].title.endswith("m1, seed 0") and set(drawn[f"{slug}-m1"].frame["coarse"]) == {"a", "b"}
+    with pytest.raises(InputError, match="no kept features of seed 2"):
+        views.embedded(found, files, classes.__getitem__, seed=2)
+    with pytest.raises(InputError, match="unknown projection 'umap'"):
+        views.embedded(found, files, classes.__getitem__, method="umap")
