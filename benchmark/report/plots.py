@@ -29,7 +29,7 @@ ROW = 0.165  # inch, of a method's line
 LONGEST = 44  # characters of a name that are drawn
 NAMED = 40  # methods that are named in a picture of marks; of more, the best, the worst and the reference alone
 ROOMY = 12  # methods whose intervals are drawn beside their marks
-TOGETHER = 8  # methods whose curves are told apart in one panel; more have a panel each
+TOGETHER = 7  # methods whose curves are told apart in one panel; more have a panel each
 TOLD_APART = 7  # classes told apart by colour
 DENSE = 0.19  # inch, a column of figures that is narrower holds none
 NAMED_CLASSES = 30  # of more classes none is named among its points
@@ -182,16 +182,16 @@ def _together(picture: Picture, labels: Sequence[str], width: float) -> Figure:
     down = -(-len(quantities) // across)
     figure = Figure(figsize=(width, 2.1 * down + 0.6), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).ravel()
-    styles = _looks(picture)
+    colours = dict(zip(labels, COLOURS, strict=False))
     for axes, quantity in zip(panels, quantities, strict=True):
         for label in labels:
             own = picture.frame.query("label == @label and quantity == @quantity")
-            colour = styles[label][1]
+            colour = colours[label]
             axes.plot(own["epoch"], own["mean"], color=colour, linewidth=1.1)
             axes.fill_between(own["epoch"], own["low"], own["high"], color=colour, alpha=0.12, linewidth=0)
         axes.set(xlabel=picture.x.title, ylabel=axis_title(quantity))
         axes.xaxis.get_major_locator().set_params(integer=True)
-    entries = [Line2D([], [], color=styles[label][1], label=_short(label)) for label in labels]
+    entries = [Line2D([], [], color=colours[label], label=_short(label)) for label in labels]
     _title(figure, picture.title, width)
     _legend(figure, entries, width)
     return figure
@@ -273,7 +273,7 @@ def _superclasses(picture: Picture, width: float) -> Figure:
     axes.spines[:].set_visible(False)
     figure.colorbar(image, pad=0.02, aspect=30).ax.tick_params(labelsize=NAME_SIZE)
     _title(figure, f"{picture.title} · {picture.x.title}", width)
-    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    middle = 0.55 * np.nanmin(values) + 0.45 * np.nanmax(values)
     for (row, column), value in np.ndenumerate(values if not dense else values[:0]):
         colour = "black" if value > middle else "white"
         axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=5.5, color=colour)

@@ -150,7 +150,7 @@ class Picture:
         guide: a value to hold the others against: the reference's mean accuracy, the baseline's cost (1), the critical
             difference of ranks; NaN where there is none.
         notes: what is not shown and why, and other remarks, a sentence each.
-        labels: every method of the board, the baseline first, then by name: whatever tells methods apart by colour
+        labels: every method to be shown, the baseline first, then by name: whatever tells methods apart by colour
             goes by these, and is the same in all pictures of the board.
     """
 
@@ -467,9 +467,10 @@ def axis_title(column: str) -> str:
 def _showing(picture: Picture, labels: Collection[str]) -> Picture:
     """Some of the methods; what is told apart, and what others are held against, stays as it was among all."""
     frame, details = (
-        own[own["label"].isin(labels)] if "label" in own else own for own in (picture.frame, picture.details)
+        own[own["label"].isin(labels)].reset_index(drop=True) if "label" in own else own
+        for own in (picture.frame, picture.details)
     )
-    return replace(picture, frame=frame.reset_index(drop=True), details=details.reset_index(drop=True))
+    return replace(picture, frame=frame, details=details, labels=tuple(x for x in picture.labels if x in labels))
 
 
 def _pair(kind: str, board: Board, cells: pd.DataFrame, columns: tuple[str, str]) -> Picture:

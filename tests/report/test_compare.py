@@ -138,7 +138,7 @@ def test_the_command_prints_and_writes(monkeypatch, capsys, tmp_path):
     assert list(table.columns) == ["board", "first_method", "second_method", *compare.COLUMNS]
     assert set(table["part"]) == set(compare.PARTS)
     (png,) = tmp_path.glob("compare-*.png")
-    assert imread(png).shape[1] == round(175 / 25.4 * 200) and png.with_suffix(".svg").exists()
+    assert imread(png).shape[1] == pytest.approx(175 / 25.4 * 200, abs=1) and png.with_suffix(".svg").exists()
     assert "| RankMe" in (tmp_path / "compare.md").read_text()
 
 
