@@ -129,10 +129,11 @@ def _line(rows: pd.DataFrame, columns: Iterable[str]) -> dict[str, str]:
     sound = rows[rows["status"] == "ok"]
     failed = len(rows) - len(sound)
     seeds = str(len(sound)) + (f", {failed} failed" if failed else "")
-    return {"seeds": seeds, **{_heading(name): _spread(sound[name], name) for name in columns}}
+    return {"seeds": seeds, **{heading(name): _spread(sound[name], name) for name in columns}}
 
 
-def _heading(name: str) -> str:
+def heading(name: str) -> str:
+    """A score column's name for people, short, with its unit."""
     title = METRICS[name].title if name in METRICS else name
     return HEADINGS.get(name) or (f"{title} %" if in_per_cent(name) else title)
 
