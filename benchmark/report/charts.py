@@ -34,6 +34,7 @@ HEIGHT = 340  # of a plot, pixels
 PLOT = (470.0, float(HEIGHT))  # width and height that labels are placed for
 LETTER = (6.3, 13.0)  # width and height of one, pixels
 PLACES = ((8, 0, "left"), (-8, 0, "right"), (0, -11, "center"), (0, 12, "center"))  # of a label beside its mark
+TICKS = {"expr": "width < 400 ? 4 : 7"}
 ZOOM = {
     "name": "zoom",
     "select": {
@@ -67,6 +68,18 @@ class Chart:
     classes: str = ""
 
 
+@dataclass(frozen=True)
+class Details:
+    """Pictures of training, margins and superclasses of a board, and their frames by label."""
+
+    pictures: tuple[Picture, ...]
+    parts: tuple[Mapping[str, pd.DataFrame], ...]
+
+    def of(self, labels: Sequence[str]) -> list[Picture]:
+        """The same of some methods alone, in this order."""
+        return [_only(*each, labels) for each in zip(self.pictures, self.parts, strict=True)]
+
+
 def of_leaderboard(leaderboard: Leaderboard, families: Mapping[str, str]) -> list[Chart]:
     """Ranks over boards, and the accuracies of each board; of a single board also its scatter plots.
 
@@ -82,31 +95,41 @@ def of_leaderboard(leaderboard: Leaderboard, families: Mapping[str, str]) -> lis
     return found + (_scatters(boards[0], families) if len(boards) == 1 else [])
 
 
-def of_board(board: Board, scores: pd.DataFrame, history: pd.DataFrame, families: Mapping[str, str]) -> list[Chart]:
-    """Everything that is drawn of a board.
+def details(board: Board, scores: pd.DataFrame, history: pd.DataFrame) -> Details:
+    """What long tables say of a board, aggregated once for all of its pages.
 
     Args:
         board: with at least one finished row.
         scores: of `views.scores`.
         history: of `views.history`.
+    """
+    pictures = (views.curves(board, history), views.margins(board, scores), views.superclasses(board, scores))
+    parts = [{str(label): rows for label, rows in one.frame.groupby("label", sort=False)} for one in pictures]
+    return Details(pictures, tuple(parts))
+
+
+def of_board(board: Board, long: Details, families: Mapping[str, str]) -> list[Chart]:
+    """Everything that is drawn of a board.
+
+    Args:
+        board: with at least one finished row.
+        long: of `details`.
         families: of methods, by name.
     """
     best = list(board.lines.loc[board.lines["n"] > 0, "label"][:MAX_CURVES])
-    curves = _curves(_own(board, best, history, views.curves), board.slug, _with_reference(board, best))
-    found = _accuracy(views.accuracy(board), f"{board.slug}-accuracy", "Accuracy") + _scatters(board, families) + curves
-    for picture in (views.margins(board, scores), views.superclasses(board, scores)):
+    labels = _with_reference(board, best)
+    found = _accuracy(views.accuracy(board), f"{board.slug}-accuracy", "Accuracy") + _scatters(board, families)
+    for picture in long.pictures[1:]:
         found += _by_superclass(picture, f"{board.slug}-{picture.kind}")
-    return found
+    return found + _curves(long.of(labels)[0], board.slug, labels)
 
 
-def of_method(board: Board, label: str, scores: pd.DataFrame, history: pd.DataFrame) -> list[Chart]:
-    """A method beside the reference: training, and every superclass."""
+def of_method(board: Board, label: str, long: Details) -> list[Chart]:
+    """A method beside the reference: every superclass, and training."""
     both = _with_reference(board, [label])
-    found = _curves(_own(board, [label], history, views.curves), board.slug, both)
-    for draw in (views.margins, views.superclasses):
-        picture = _own(board, [label], scores, draw)
-        found += _beside(picture, f"{board.slug}-{picture.kind}", both)
-    return found
+    curves, *by_superclass = long.of(both)
+    found = [chart for one in by_superclass for chart in _beside(one, f"{board.slug}-{one.kind}", both)]
+    return found + _curves(curves, board.slug, both)
 
 
 def of_features(picture: Picture, name: str) -> list[Chart]:
@@ -431,7 +454,7 @@ def _plain(value: Any) -> Any:
 def _number(axis: Axis, domain: tuple[float, float]) -> Spec:
     """A quantitative channel without its field."""
     scale: Spec = {"type": "log"} if axis.log else {"domain": list(domain), "zero": False, "nice": False}
-    return {"type": "quantitative", "title": axis.title, "scale": scale}
+    return {"type": "quantitative", "title": axis.title, "scale": scale, "axis": {"tickCount": TICKS}}
 
 
 def _lines(order: Sequence[str]) -> Spec:
@@ -453,7 +476,10 @@ def _expr(name: str) -> Spec:
 def _state() -> Spec:
     """Colour by what can be said of a method's place."""
     domain, colours = [TIED, BELOW, FEW], [_expr("tied"), _expr("plain"), _expr("few")]
-    return {"field": "state", "type": "nominal", "title": None, "scale": {"domain": domain, "range": colours}}
+    filled = {"expr": f"datum.label === '{TIED}' ? tied : 'transparent'"}
+    legend = {"symbolType": "circle", "symbolFillColor": filled}
+    scale = {"domain": domain, "range": colours}
+    return {"field": "state", "type": "nominal", "title": None, "scale": scale, "legend": legend}
 
 
 def _filled() -> Spec:
@@ -556,9 +582,7 @@ def _with_reference(board: Board, labels: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(filter(None, (*labels, board.reference))))
 
 
-def _own(board: Board, labels: Sequence[str], long: pd.DataFrame, draw: Any) -> Picture:
-    """A picture of some methods and the reference alone: all others need not be aggregated."""
-    wanted = _with_reference(board, labels)
-    keys = board.cells.loc[board.cells["label"].isin(wanted), "key"]
-    picture: Picture = draw(board, long[long["key"].isin(keys)])
-    return replace(picture, notes=())
+def _only(picture: Picture, parts: Mapping[str, pd.DataFrame], labels: Sequence[str]) -> Picture:
+    frames = [parts[label] for label in labels if label in parts]
+    frame = pd.concat(frames, ignore_index=True) if frames else picture.frame.iloc[:0]
+    return replace(picture, frame=frame, notes=())

@@ -47,16 +47,16 @@ class _Site:
         about: methods by name.
         features: files of kept features by the key of their row.
         classes: superclass and name of every fine class, in the order of their numbers, by task.
-        scores: by superclass, of `views.scores`.
-        history: of `views.history`.
+        long: what long tables say, by the slug of the board.
+        cells: finished rows by label, by the slug of the board.
     """
 
     leaderboard: Leaderboard
     about: Mapping[str, About]
     features: Mapping[str, Path]
     classes: Mapping[str, Sequence[tuple[str, str]]]
-    scores: pd.DataFrame
-    history: pd.DataFrame
+    long: Mapping[str, charts.Details]
+    cells: Mapping[str, Mapping[str, pd.DataFrame]]
 
 
 def write(
@@ -83,9 +83,7 @@ def write(
     Raises:
         InputError: if the folder cannot be written, or a file of the results cannot be read.
     """
-    metrics = {"margin_mean", *(board.metric for board in leaderboard.boards)}
-    scores, history = views.scores(_folders(leaderboard), metrics), views.history(_folders(leaderboard))
-    site = _Site(leaderboard, about, features or {}, classes or {}, scores, history)
+    site = _Site(leaderboard, about, features or {}, classes or {}, _long(leaderboard), _by_label(leaderboard))
     files = {"index.html": _index(site, folder)}
     files |= {f"task/{board.slug}.html": _task(site, board) for board in leaderboard.boards}
     files |= {f"method/{slug}.html": _method(site, slug) for slug in _slugs(leaderboard)}
@@ -145,7 +143,7 @@ def _task(site: _Site, board: Board) -> str:
         heads=heads,
         board=shown,
         facts=[*counts, ("Reference", board.reference or "none: it has no finished row here")],
-        charts=charts.of_board(board, site.scores, site.history, _families(site)),
+        charts=charts.of_board(board, site.long[board.slug], _families(site)),
         definition=list(board.group.items()),
         **_filters(site, [board]),
     )
@@ -171,7 +169,7 @@ def _method(site: _Site, slug: str) -> str:
 def _part(site: _Site, board: Board, slug: str) -> dict[str, Any]:
     """What the page of a method says about one board."""
     line = _line_of(board, slug)
-    cells = board.cells[board.cells["label"] == line["label"]].sort_values("seed", kind="stable")
+    cells = site.cells[board.slug].get(line["label"], board.cells.iloc[:0])
     heads = [head for head in site_table.heads_of([board]).columns if head.name in board.columns]
     names = [head.name for head in heads]
     texts = [[site_table.figure(row[name], name) for name in names] for row in cells.to_dict("records")]
@@ -187,7 +185,7 @@ def _part(site: _Site, board: Board, slug: str) -> dict[str, Any]:
         "seeds": list(zip(_plain(cells["seed"]), texts, strict=True)),
         "means": means if len(cells) > 1 else [],
         "provenance": _provenance_lines(cells),
-        "charts": charts.of_method(board, line["label"], site.scores, site.history)
+        "charts": charts.of_method(board, line["label"], site.long[board.slug])
         + _feature_charts(site, board, line["label"], cells),
     }
 
@@ -326,8 +324,20 @@ def _remove_stale(folder: Path, written: set[str]) -> None:
             path.unlink()
 
 
-def _folders(leaderboard: Leaderboard) -> list[Path]:
-    return [Path(folder) for folder in leaderboard.folders]
+def _long(leaderboard: Leaderboard) -> dict[str, charts.Details]:
+    """Every folder's long tables, read once; a folder without one has no such charts."""
+    metrics = {"margin_mean", *(board.metric for board in leaderboard.boards)}
+    folders = [Path(folder) for folder in leaderboard.folders]
+    scores = views.scores([folder for folder in folders if (folder / "scores.csv").is_file()], metrics)
+    history = views.history([folder for folder in folders if (folder / "history.csv").is_file()])
+    return {board.slug: charts.details(board, scores, history) for board in leaderboard.boards}
+
+
+def _by_label(leaderboard: Leaderboard) -> dict[str, dict[str, pd.DataFrame]]:
+    return {
+        board.slug: {str(label): rows for label, rows in board.cells.sort_values("seed").groupby("label", sort=False)}
+        for board in leaderboard.boards
+    }
 
 
 def _slugs(leaderboard: Leaderboard) -> list[str]:

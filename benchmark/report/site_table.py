@@ -135,12 +135,12 @@ def heads_of(boards: Sequence[Board]) -> Heads:
     metric = boards[0].metric
     columns = tuple(dict.fromkeys(name for board in boards for name in board.columns))
     first = _shown_first(columns, metric)
-    rest = [_head(name, optional=name not in first) for name in columns if name != metric]
+    rest = [_head(name, "second", optional=name not in first) for name in columns if name != metric]
     interval = Head("whisker", "95 % interval", "of the mean over seeds; the fine line is the reference", "graphic", "")
     fixed = [
         Head("rank", "Rank", "of the mean over seeds, with its 95 % bootstrap interval", "rank", "ascending"),
         Head("method", "Method", "", "method", "ascending"),
-        _head(metric, classes="score"),
+        _head(metric, "score"),
         interval,
         Head("difference", "Δ reference", "paired difference to the reference, percentage points, 95 % interval"),
         Head("seeds", "Seeds", "finished seeds", "seeds"),
@@ -215,7 +215,7 @@ def _shown_first(columns: Sequence[str], metric: str) -> set[str]:
     return {metric, *SHOWN_FIRST, *collapse[:SHOWN_COLLAPSE]}
 
 
-def _head(name: str, classes: str = "", *, optional: bool = False) -> Head:
+def _head(name: str, classes: str, *, optional: bool = False) -> Head:
     meaning = METRICS[name].meaning if name in METRICS else COST.get(name, ("", ""))[1]
     first = "ascending" if name.endswith("_seconds") or name == "peak_memory_mb" else "descending"
     return Head(name, heading(name), meaning, " ".join(filter(None, (classes, "optional" * optional))), first)
