@@ -4,23 +4,25 @@ Shares of images, such as accuracies, are in per cent in every frame here; every
 Methods come in the board's order, best first; those without a finished seed are not drawn but noted.
 """
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from scipy import stats
 
 from benchmark.errors import InputError
 from benchmark.metrics import WORST
+from benchmark.report import statistics
 from benchmark.report.board import Board, Floats, Overall
 from benchmark.report.collapse import counted, metric_of, title_of
-from benchmark.report.table import in_per_cent
+from benchmark.report.table import in_per_cent, natural
+from benchmark.schema import digest
 
 Needs = Literal["board", "scores", "history", "overall", "features"]
 Projection = Literal["pca", "tsne"]
@@ -149,6 +151,8 @@ class Picture:
         guide: a value to hold the others against: the reference's mean accuracy, the baseline's cost (1), the critical
             difference of ranks; NaN where there is none.
         notes: what is not shown and why, and other remarks, a sentence each.
+        labels: every method of the board, the baseline first, then by name: whatever tells methods apart by colour
+            goes by these, and is the same in all pictures of the board.
     """
 
     kind: str
@@ -159,6 +163,7 @@ class Picture:
     details: pd.DataFrame
     guide: float = np.nan
     notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def caption(self) -> str:
@@ -176,7 +181,8 @@ def accuracy(board: Board) -> Picture:
     frame = _summary(board, values, ["mean"]).rename(columns={"mean_low": "low", "mean_high": "high"})
     guide = float(frame.set_index("label")["mean"].get(board.reference, np.nan))
     details = values.rename(columns={"mean": "value"})
-    return Picture("accuracy", board.title, _axis(board.metric), METHOD, frame, details, guide, _unfinished(board))
+    notes = _missing(board, board.lines[board.lines["n"] > 0], "No finished seed of")
+    return Picture("accuracy", board.title, _axis(board.metric), METHOD, frame, details, guide, notes, _labels(board))
 
 
 def tradeoff(board: Board) -> Picture:
@@ -235,7 +241,8 @@ def curves(board: Board, history: pd.DataFrame) -> Picture:
     found["epoch"] += 1
     frame = _ordered(board, found.rename(columns={"min": "low", "max": "high", "count": "n"}), CURVES)
     notes = _missing(board, frame, "No history of")
-    return Picture("curves", board.title, Axis("epoch", "epoch"), Axis("", ""), frame, _none(), notes=notes)
+    x = Axis("epoch", "epoch")
+    return Picture("curves", board.title, x, Axis("", ""), frame, _none(), notes=notes, labels=_labels(board))
 
 
 def margins(board: Board, scores: pd.DataFrame) -> Picture:
@@ -334,6 +341,17 @@ def history(folders: Sequence[Path], quantities: Collection[str] = tuple(QUANTIT
     return _joined(parts, columns, list(HISTORY))
 
 
+def kept_features(cells: pd.DataFrame) -> dict[str, Path]:
+    """Files of features that were kept beside rows, by the rows' keys.
+
+    Args:
+        cells: rows with CELL_COLUMNS, `features_digest` and `folder`, as those of a board.
+    """
+    kept = cells[cells["features_digest"].notna() & (cells["features_digest"] != "")]
+    paths = {row["key"]: Path(row["folder"], "features", f"{_features_key(row)}.safetensors") for row in _records(kept)}
+    return {key: path for key, path in paths.items() if path.is_file()}
+
+
 def axis_title(column: str) -> str:
     """A column of results.csv or history.csv for people, with its unit."""
     known = {**TITLES, **QUANTITIES}
@@ -346,21 +364,22 @@ def _pair(kind: str, board: Board, cells: pd.DataFrame, columns: tuple[str, str]
     frame = _summary(board, values, ["x", "y"])
     x, y = (_axis(column, frame[name]) for name, column in zip("xy", columns, strict=True))
     notes = _missing(board, frame, "Not drawn, as one of the two is not known:")
-    return Picture(kind, board.title, x, y, frame, values.dropna().reset_index(drop=True), notes=notes)
+    details = values.dropna().reset_index(drop=True)
+    return Picture(kind, board.title, x, y, frame, details, notes=notes, labels=_labels(board))
 
 
 def _by_superclass(kind: str, board: Board, scores: pd.DataFrame, metric: str) -> Picture:
     own = scores[scores["metric"] == metric]
     long = board.cells[["key", "label", "seed"]].merge(own, on="key")
     long["mean"] = long["value"] * _factor(metric)
-    found = _intervals(long, ["label", "superclass"], "mean").rename(columns={"mean_low": "low", "mean_high": "high"})
-    counts = long.groupby(["label", "superclass"])["value"].count().rename("n")
+    found = _intervals(long, ["label", "superclass"], "mean").reset_index()
     hardest = found.groupby("superclass")["mean"].mean().sort_values(kind="stable").index
-    frame = found.join(counts).reset_index().dropna(subset=["mean"])
+    frame = found.rename(columns={f"mean_{name}": name for name in ("low", "high", "n")})
     frame["superclass"] = pd.Categorical(frame["superclass"], hardest, ordered=True)
     frame = _ordered(board, frame.sort_values("superclass", kind="stable"), BY_SUPERCLASS)
     notes = _missing(board, frame, "Nothing by superclass of")
-    return Picture(kind, board.title, _axis(metric), METHOD, frame.astype({"superclass": str}), _none(), notes=notes)
+    frame = frame.astype({"superclass": str})
+    return Picture(kind, board.title, _axis(metric), METHOD, frame, _none(), notes=notes, labels=_labels(board))
 
 
 def _values(board: Board, cells: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -377,15 +396,16 @@ def _summary(board: Board, values: pd.DataFrame, names: Sequence[str]) -> pd.Dat
     """SUMMARY and each name's mean, `_low` and `_high`; methods that have all of them."""
     found = pd.concat([_intervals(values, ["label"], name) for name in names], axis=1)
     lines = board.lines.set_index("label", drop=False)[list(SUMMARY)]
-    return lines.join(found).dropna(subset=list(names)).reset_index(drop=True)
+    whole = lines.join(found.drop(columns=[f"{name}_n" for name in names]))
+    return whole.dropna(subset=list(names)).reset_index(drop=True)
 
 
 def _intervals(values: pd.DataFrame, by: Sequence[str], name: str) -> pd.DataFrame:
-    """Mean over seeds and 95 % t-interval of a column by groups; NaN where there is one seed."""
-    grouped = values.groupby(list(by))[name]
-    mean, n = grouped.mean(), grouped.count()
-    half = stats.t.ppf(0.975, n - 1) * grouped.std() / np.sqrt(n)
-    return pd.DataFrame({name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half})
+    """Mean over seeds of a column by groups, its t-interval and the number of seeds."""
+    by_seed = values.pivot_table(index="seed", columns=list(by), values=name)
+    found = statistics.mean_intervals(by_seed.to_numpy(np.float64))
+    columns = {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high, f"{name}_n": found.n}
+    return pd.DataFrame(columns, index=by_seed.columns)
 
 
 def _ordered(board: Board, frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -395,14 +415,32 @@ def _ordered(board: Board, frame: pd.DataFrame, columns: Sequence[str]) -> pd.Da
     return whole[list(columns)].reset_index(drop=True)
 
 
-def _unfinished(board: Board) -> tuple[str, ...]:
-    return _missing(board, board.lines[board.lines["n"] > 0], "No finished seed of")
+def _labels(board: Board) -> tuple[str, ...]:
+    """Every method, the baseline first, then by name."""
+    found = dict(zip(board.lines["label"], board.lines["method"], strict=True))
+    return tuple(sorted(found, key=lambda label: (found[label] != BASELINE, natural(label))))
 
 
 def _missing(board: Board, frame: pd.DataFrame, words: str) -> tuple[str, ...]:
     """A sentence on methods of the board that a frame has not."""
     absent = board.lines.loc[~board.lines["label"].isin(frame["label"]), "label"]
     return (f"{words} {', '.join(absent)}.",) if len(absent) else ()
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _features_key(row: Mapping[str, Any]) -> str:
+    """`Cell.features_key` from the columns of a row."""
+    same = ("task", "kind", "hierarchy_digest", "data_digest", "backbone", "method")
+    identity = {name: row[name] for name in same}
+    identity |= {name: int(row[name]) for name in ("hierarchy_version", "seed")}
+    identity |= {"coarse": row["coarse_level"], "fine": row["fine_level"], "recipe": json.loads(row["recipe_params"])}
+    identity |= {name: json.loads(row[name]) for name in ("backbone_args", "method_params")}
+    plugin, measures = row["method_digest"], json.loads(row["measures"])
+    identity |= {"method_digest": plugin} if isinstance(plugin, str) and plugin else {}
+    return digest(identity | ({"measures": measures} if measures else {}), length=20)
 
 
 def _factor(column: str) -> float:

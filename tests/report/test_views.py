@@ -1,5 +1,7 @@
 """What pictures show: values as elsewhere computed, units, order, what is left out and said, tables read in parts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from benchmark.errors import InputError
 from benchmark.report import views
+from benchmark.schema import Measures, cell_columns
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +236,19 @@ def test_features_that_are_none_are_refused_in_a_line(tmp_path):
     save_file({"features.test": values * np.nan, "labels.test": labels}, path)
     with pytest.raises(InputError, match="do not fit"):
         views.features(path, "cell")
+
+
+@pytest.mark.parametrize("method", ["baseline", "am_mixup"])
+@pytest.mark.parametrize("measures", [Measures(), Measures(track=2, layers=True)])
+@pytest.mark.parametrize("plugin", ["", "0123456789abcdef"])
+def test_kept_features_are_found_by_what_the_row_says(tmp_path, toy_cell, method, measures, plugin):
+    cell = replace(toy_cell(method, seed=3), measures=measures, method_digest=plugin)
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / f"{cell.features_key}.safetensors").touch()
+    line = cell_columns(cell) | {"features_digest": "f00", "folder": str(tmp_path)}
+    pd.DataFrame([line, line | {"seed": 4, "key": "gone"}]).to_csv(tmp_path / "rows.csv", index=False)
+    text = {name: str for name in ("hierarchy_digest", "data_digest", "method_digest")}
+    frame = pd.read_csv(tmp_path / "rows.csv", dtype=text, keep_default_na=False, na_values=[""])
+    expected = {cell.key: tmp_path / "features" / f"{cell.features_key}.safetensors"}
+    assert views.kept_features(frame) == expected
+    assert views.kept_features(frame.assign(features_digest=np.nan)) == {}
