@@ -169,7 +169,7 @@ def _accuracy(picture: Picture, name: str, title: str) -> list[Chart]:
     ]
     first = f"{order[0]}, {frame['mean'].iloc[0]:.1f}"
     says = f"{picture.x.title} of {len(order)} methods with intervals, best first: {first}."
-    spec = _spec(_with_state(frame), {"layer": layers, "height": {"step": STEP}}, says)
+    spec = _spec(_with_state(frame), {"layer": layers, "height": STEP * len(order)}, says)
     caption = _cap_note(picture.caption, len(picture.frame))
     return [Chart(name, title, caption, spec, STEP * len(order) + 90, "wide")]
 
@@ -305,7 +305,7 @@ def _by_superclass(picture: Picture, name: str) -> list[Chart]:
         ),
     ]
     says = f"{picture.x.title} of {len(superclasses)} superclasses for each of {len(order)} methods."
-    spec = _spec(frame.drop(columns=["slug"]), {"layer": layers, "height": {"step": STEP}}, says)
+    spec = _spec(frame.drop(columns=["slug"]), {"layer": layers, "height": STEP * len(order)}, says)
     caption = _cap_note(picture.caption, picture.frame["label"].nunique())
     return [Chart(name, views.VIEWS[picture.kind].title, caption, spec, STEP * len(order) + 90)]
 
@@ -340,7 +340,7 @@ def _beside(picture: Picture, name: str, labels: Sequence[str]) -> list[Chart]:
         _layer("point", {"x": {**x, "field": "mean"}, **shared, "tooltip": tip}, size=65, filled=True),
     ]
     says = f"{picture.x.title} of {len(superclasses)} superclasses: {' and '.join(labels)}."
-    spec = _spec(frame.drop(columns=["slug"]), {"layer": layers, "height": {"step": 2 * STEP}}, says)
+    spec = _spec(frame.drop(columns=["slug"]), {"layer": layers, "height": 2 * STEP * len(superclasses)}, says)
     title = views.VIEWS[picture.kind].title
     return [Chart(name, title, picture.caption, spec, 2 * STEP * len(superclasses) + 90)]
 
@@ -380,7 +380,7 @@ def _ranks(picture: Picture) -> Chart:
     ]
     says = f"Mean ranks of {len(order)} methods, best first: {order[0]}, {frame['mean_rank'].iloc[0]:.2f}."
     spec = _spec(
-        frame.drop(columns=["slug"]), {"layer": layers if len(bars) else layers[:2], "height": {"step": STEP}}, says
+        frame.drop(columns=["slug"]), {"layer": layers if len(bars) else layers[:2], "height": STEP * len(order)}, says
     )
     return Chart("ranks", views.VIEWS["ranks"].title, picture.caption, spec, STEP * len(order) + 90, "wide")
 
@@ -428,7 +428,7 @@ def _spec(frame: pd.DataFrame, body: Spec, description: str) -> Spec:
     colours = [{"name": name, "value": value} for name, value in COLOURS.items()]
     params = [*colours, *body.get("params", ())]
     shared = {"$schema": SCHEMA, "description": description, "data": _data(frame), "width": "container"}
-    return {**shared, "autosize": {"type": "fit-x", "contains": "padding"}, **body, "params": params}
+    return {**shared, **body, "params": params}
 
 
 def _layer(mark: str, encoding: Spec, **looks: object) -> Spec:
@@ -460,7 +460,7 @@ def _number(axis: Axis, domain: tuple[float, float]) -> Spec:
 def _lines(order: Sequence[str]) -> Spec:
     """A line for each method, in this order."""
     axis = {"labelLimit": 190, "grid": True, "gridOpacity": 0.5, "domain": False, "ticks": False, "labelPadding": 8}
-    return {"field": "label", "type": "nominal", "sort": list(order), "title": None, "axis": axis}
+    return {"field": "label", "type": "nominal", "scale": {"domain": list(order)}, "title": None, "axis": axis}
 
 
 def _tip(field: str, title: str, format: str = ".4~g") -> Spec:

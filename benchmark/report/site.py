@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 import vl_convert
 
@@ -20,9 +21,11 @@ from benchmark.errors import InputError
 from benchmark.report import charts, site_table, views
 from benchmark.report.board import About, Board, Leaderboard, Overall
 from benchmark.report.collapse import counted, title_of
+from benchmark.report.site_table import Record
 from benchmark.schema import CELL_COLUMNS, COST_COLUMNS, PROVENANCE_COLUMNS, SELECTION_COLUMNS
 
 MARK = '<meta name="generator" content="c2f-benchmark'  # of the pages that may be removed again
+EXPORTS = "window.vegaEmbed = vegaEmbed; window.vega = vega;"  # of the chart library
 ASSETS = ("site.css", "site.js", "theme.js")
 DOWNLOADS = (("CSV", "leaderboard.csv"), ("Markdown", "leaderboard.md"), ("LaTeX", "leaderboard.tex"))
 PROVENANCE = (*CELL_COLUMNS, *SELECTION_COLUMNS, *COST_COLUMNS, *PROVENANCE_COLUMNS, "folder")
@@ -49,6 +52,7 @@ class _Site:
         classes: superclass and name of every fine class, in the order of their numbers, by task.
         long: what long tables say, by the slug of the board.
         cells: finished rows by label, by the slug of the board.
+        lines: of a board by the slug of the method, by the slug of the board.
     """
 
     leaderboard: Leaderboard
@@ -57,6 +61,7 @@ class _Site:
     classes: Mapping[str, Sequence[tuple[str, str]]]
     long: Mapping[str, charts.Details]
     cells: Mapping[str, Mapping[str, pd.DataFrame]]
+    lines: Mapping[str, Mapping[str, Record]]
 
 
 def write(
@@ -83,7 +88,9 @@ def write(
     Raises:
         InputError: if the folder cannot be written, or a file of the results cannot be read.
     """
-    site = _Site(leaderboard, about, features or {}, classes or {}, _long(leaderboard), _by_label(leaderboard))
+    lines = {board.slug: _lines_by_slug(board) for board in leaderboard.boards}
+    cells = {board.slug: _cells_by_label(board) for board in leaderboard.boards}
+    site = _Site(leaderboard, about, features or {}, classes or {}, _long(leaderboard), cells, lines)
     files = {"index.html": _index(site, folder)}
     files |= {f"task/{board.slug}.html": _task(site, board) for board in leaderboard.boards}
     files |= {f"method/{slug}.html": _method(site, slug) for slug in _slugs(leaderboard)}
@@ -150,8 +157,8 @@ def _task(site: _Site, board: Board) -> str:
 
 
 def _method(site: _Site, slug: str) -> str:
-    boards = [board for board in site.leaderboard.boards if slug in set(board.lines["slug"])]
-    line = _line_of(boards[0], slug)
+    boards = [board for board in site.leaderboard.boards if slug in site.lines[board.slug]]
+    line = site.lines[boards[0].slug][slug]
     about = site.about.get(line["method"])
     known = f"{about.title}{f' ({about.year})' if about.year else ''}: {about.family}." if about else ""
     return _page(
@@ -168,11 +175,12 @@ def _method(site: _Site, slug: str) -> str:
 
 def _part(site: _Site, board: Board, slug: str) -> dict[str, Any]:
     """What the page of a method says about one board."""
-    line = _line_of(board, slug)
+    line = site.lines[board.slug][slug]
     cells = site.cells[board.slug].get(line["label"], board.cells.iloc[:0])
     heads = [head for head in site_table.heads_of([board]).columns if head.name in board.columns]
     names = [head.name for head in heads]
-    texts = [[site_table.figure(row[name], name) for name in names] for row in cells.to_dict("records")]
+    values = cells[names].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    texts = [[site_table.figure(value, name) for name, value in zip(names, row, strict=True)] for row in values]
     spread = [site_table.interval(line[f"{name}_low"], line[f"{name}_high"], name) or "–" for name in names]
     means = [("mean", [site_table.figure(line[name], name) for name in names]), ("95 % interval", spread)]
     return {
@@ -190,7 +198,7 @@ def _part(site: _Site, board: Board, slug: str) -> dict[str, Any]:
     }
 
 
-def _standing(board: Board, line: Mapping[Any, Any]) -> list[tuple[str, str]]:
+def _standing(board: Board, line: Record) -> list[tuple[str, str]]:
     """Where a method stands on a board."""
     ranked = int(board.lines["separable"].sum())
     low, high = line["rank_low"], line["rank_high"]
@@ -210,7 +218,7 @@ def _standing(board: Board, line: Mapping[Any, Any]) -> list[tuple[str, str]]:
 
 def _feature_charts(site: _Site, board: Board, label: str, cells: pd.DataFrame) -> list[charts.Chart]:
     """Of the first seed whose features were kept."""
-    kept = [(row["key"], row["seed"]) for row in cells.to_dict("records") if row["key"] in site.features]
+    kept = [(key, seed) for key, seed in zip(cells["key"], cells["seed"], strict=True) if key in site.features]
     if not kept:
         return []
     key, seed = kept[0]
@@ -311,7 +319,7 @@ def _assets(leaderboard: Leaderboard) -> dict[str, str]:
 @cache
 def _chart_library() -> str:
     """Vega, Vega-Lite and Vega-Embed in one script, of the version that the specifications are written for."""
-    return str(vl_convert.javascript_bundle(None, vl_version=charts.VERSION))
+    return vl_convert.javascript_bundle(EXPORTS, vl_version=charts.VERSION)
 
 
 def _remove_stale(folder: Path, written: set[str]) -> None:
@@ -333,19 +341,17 @@ def _long(leaderboard: Leaderboard) -> dict[str, charts.Details]:
     return {board.slug: charts.details(board, scores, history) for board in leaderboard.boards}
 
 
-def _by_label(leaderboard: Leaderboard) -> dict[str, dict[str, pd.DataFrame]]:
-    return {
-        board.slug: {str(label): rows for label, rows in board.cells.sort_values("seed").groupby("label", sort=False)}
-        for board in leaderboard.boards
-    }
+def _cells_by_label(board: Board) -> dict[str, pd.DataFrame]:
+    cells = board.cells.sort_values("seed", kind="stable")
+    return {str(label): rows for label, rows in cells.groupby("label", sort=False)}
+
+
+def _lines_by_slug(board: Board) -> dict[str, Record]:
+    return {line["slug"]: line for line in board.lines.to_dict("records")}
 
 
 def _slugs(leaderboard: Leaderboard) -> list[str]:
     return list(dict.fromkeys(slug for board in leaderboard.boards for slug in board.lines["slug"]))
-
-
-def _line_of(board: Board, slug: str) -> Mapping[Any, Any]:
-    return board.lines[board.lines["slug"] == slug].to_dict("records")[0]
 
 
 def _provenance_lines(cells: pd.DataFrame) -> list[tuple[str, list[object]]]:

@@ -12,7 +12,7 @@
   const isDark = () => (html.dataset.theme ? html.dataset.theme === "dark" : system.matches);
   const button = one("#theme");
   const tellTheme = () => {
-    button.setAttribute("aria-pressed", String(isDark()));
+    button.textContent = isDark() ? "Light theme" : "Dark theme";
     redraw();
   };
   button.hidden = false;
