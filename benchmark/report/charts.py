@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmark.report import views
 from benchmark.report.board import Board, Floats, Leaderboard
+from benchmark.report.table import in_per_cent
 from benchmark.report.views import Axis, Picture
 
 Spec = dict[str, Any]
 
 VERSION = "6.1"  # of Vega-Lite
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name, never fetched
-COLOURS = {"tied": "#2c7a58", "plain": "#0072b2", "few": "#8a929a", "ink": "#1c2126", "muted": "#5c6670"}
+COLOURS = {"tied": "#2c7a58", "plain": "#0072b2", "few": "#8a929a", "muted": "#5c6670", "paper": "#fdfdfb"}
 FAMILIES = ("control", "image policy", "input mixing", "feature mixing", "contrastive", "unknown")
 TIED, BELOW, FEW = "cannot be told from the best", "significantly below the best", "too few seeds to rank"
 MAX_LINES = 60  # methods in a chart with a line for each
@@ -29,10 +31,13 @@ MAX_EPOCHS = 100  # points of a curve
 MAX_BOARDS = 12  # on the page of all boards
 MAX_KEYS = 20  # classes that a legend names
 DIGITS = 5  # significant, of what is drawn
+CURVE_HEIGHT = 240
 STEP = 21  # height of a line, pixels
 HEIGHT = 340  # of a plot, pixels
 PLOT = (470.0, float(HEIGHT))  # width and height that labels are placed for
 LETTER = (6.3, 13.0)  # width and height of one, pixels
+SIDE = {"left": 1, "right": -1, "center": 0}
+MAX_NAMES = 60  # that are tried
 PLACES = ((8, 0, "left"), (-8, 0, "right"), (0, -11, "center"), (0, 12, "center"))  # of a label beside its mark
 TICKS = {"expr": "width < 400 ? 4 : 7"}
 ZOOM = {
@@ -44,7 +49,14 @@ ZOOM = {
     },
     "bind": "scales",
 }
-ZOOM_HINT = "Drag to move, shift and wheel to zoom, double click to reset."
+
+
+KNOWN = {"transform": [{"filter": "isValid(datum.low)"}]}
+MARK = {"size": 75, "strokeWidth": 1.6, "opacity": 1}
+HINT = (
+    "Point at a mark for its figures. In scatter plots a filled mark cannot be told from the best; drag to move, shift "
+    "and wheel to zoom, double click to reset."
+)
 
 
 @dataclass(frozen=True)
@@ -145,27 +157,18 @@ def _accuracy(picture: Picture, name: str, title: str) -> list[Chart]:
         return []
     order = list(frame["label"])
     seeds = picture.details[picture.details["label"].isin(order)].dropna(subset=["value"])
-    x = _number(picture.x, _reach(frame, ["mean"], ["low", "high"]))
-    y = _lines(order)
-    tip = [_tip("label", "method"), _tip("mean", picture.x.title), _tip("low", "95 % from"), _tip("high", "to")]
+    x, y = _number(picture.x, _reach(frame, ["mean"], ["low", "high"], picture.x)), _lines(order)
+    tip = _tips({"label": "method", "mean": picture.x.title, "low": "95 % from", "high": "to", "n": "seeds"})
+    span = {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": _state("plain")}
+    mark = {"x": {**x, "field": "mean"}, "y": y, "color": _state("plain"), "fill": _state("paper"), "tooltip": tip}
+    seed = _layer(
+        "tick", {"x": {**x, "field": "value"}, "y": y}, thickness=1, size=9, opacity=0.6, color=_expr("muted")
+    )
     layers = [
         *_guide(picture.guide),
-        _layer("rule", {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, "color": _state()}, strokeWidth=2)
-        | {"transform": [{"filter": "isValid(datum.low)"}]},
-        _layer("tick", {"x": {**x, "field": "value"}, "y": y}, thickness=1, size=9, opacity=0.6, color=_expr("muted"))
-        | {"data": _data(seeds[["label", "value"]])},
-        _layer(
-            "point",
-            {
-                "x": {**x, "field": "mean"},
-                "y": y,
-                "color": _state(),
-                "fill": _filled(),
-                "tooltip": [*tip, _tip("n", "seeds", "d")],
-            },
-            size=75,
-            strokeWidth=1.6,
-        ),
+        _layer("rule", span, strokeWidth=2) | KNOWN,
+        seed | {"data": _data(seeds[["label", "value"]])},
+        _layer("point", mark, **MARK),
     ]
     first = f"{order[0]}, {frame['mean'].iloc[0]:.1f}"
     says = f"{picture.x.title} of {len(order)} methods with intervals, best first: {first}."
@@ -180,100 +183,68 @@ def _scatters(board: Board, families: Mapping[str, str]) -> list[Chart]:
     for picture in (views.tradeoff(board), views.plane(board), views.collapse(board), views.cost(board)):
         if len(picture.frame):
             family = [families.get(methods[label], "unknown") for label in picture.frame["label"]]
-            found.append(
-                _scatter(picture, f"{board.slug}-{picture.kind}", picture.frame.assign(family=family), board.reference)
-            )
+            frame = picture.frame.assign(family=family)
+            found.append(_scatter(picture, f"{board.slug}-{picture.kind}", frame, board.reference))
     return found
 
 
 def _scatter(picture: Picture, name: str, frame: pd.DataFrame, reference: str) -> Chart:
     """Two columns against each other, a mark per method, names where there is room."""
-    x = _number(picture.x, _reach(frame, ["x"], ["x_low", "x_high"]))
-    y = _number(picture.y, _reach(frame, ["y"], ["y_low", "y_high"]))
-    frame = frame.assign(**_placed(frame, x, y, reference))
-    shown = [name for name in FAMILIES if name in set(frame["family"])]
-    colour = {
-        "field": "family",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": list(FAMILIES)},
-        "legend": {"values": shown},
-    }
+    x = _number(picture.x, _reach(frame, ["x"], ["x_low", "x_high"], picture.x, room=0.15))
+    y = _number(picture.y, _reach(frame, ["y"], ["y_low", "y_high"], picture.y, room=0.15))
+    frame = frame.assign(place=_places(frame, x, y, reference))
+    shown = [family for family in FAMILIES if family in set(frame["family"])]
+    colour = _nominal("family", FAMILIES, legend={"values": shown, "symbolOpacity": 1})
+    fill = {"condition": {"test": "datum.tied", **colour}, "value": _expr("paper")}
     at = {"x": {**x, "field": "x"}, "y": {**y, "field": "y"}}
-    tip = [
-        _tip("label", "method"),
-        _tip("family", "family"),
-        _tip("x", picture.x.title),
-        _tip("y", picture.y.title),
-        _tip("n", "seeds", "d"),
-    ]
-    fill = {"condition": {"test": "datum.tied", "field": "family", "type": "nominal"}, "value": "transparent"}
+    across = {"x": {**x, "field": "x_low"}, "x2": {"field": "x_high"}, "y": at["y"], "color": colour}
+    along = {"y": {**y, "field": "y_low"}, "y2": {"field": "y_high"}, "x": at["x"], "color": colour}
+    names = {"label": "method", "family": "family", "x": picture.x.title, "y": picture.y.title, "n": "seeds"}
+    marks = _layer("point", {**at, "color": colour, "fill": fill, "tooltip": _tips(names)}, **MARK)
+    seeds = picture.details.merge(frame[["label", "family"]], on="label")
+    dots = _layer("point", {**at, "color": colour}, size=7, filled=True, opacity=0.5)
     layers = [
-        _layer(
-            "rule",
-            {"x": {**x, "field": "x_low"}, "x2": {"field": "x_high"}, "y": at["y"], "color": colour},
-            opacity=0.25,
-        ),
-        _layer(
-            "rule",
-            {"y": {**y, "field": "y_low"}, "y2": {"field": "y_high"}, "x": at["x"], "color": colour},
-            opacity=0.25,
-        ),
-        _layer("point", {**at, "color": colour, "fill": fill, "tooltip": tip}, size=75, strokeWidth=1.6)
-        | {"params": [ZOOM]},
+        *([dots | {"data": _data(seeds[["x", "y", "family"]])}] if picture.kind == "collapse" else []),
+        _layer("rule", across, opacity=0.22),
+        _layer("rule", along, opacity=0.22),
+        marks | {"params": [ZOOM]},
         *(_label(at, place) for place in range(len(PLACES)) if (frame["place"] == place).any()),
     ]
     says = f"{picture.y.title} against {picture.x.title}, a mark for each of {len(frame)} methods."
-    spec = _spec(frame, {"layer": layers, "height": HEIGHT}, says)
-    title = f"{views.VIEWS[picture.kind].title}"
-    caption = f"{picture.caption} Filled: {TIED}. {ZOOM_HINT}"
-    return Chart(name, title, caption, spec)
+    spec = _spec(frame.drop(columns=["slug", "separable"]), {"layer": layers, "height": HEIGHT}, says)
+    return Chart(name, views.VIEWS[picture.kind].title, picture.caption, spec)
 
 
 def _curves(picture: Picture, slug: str, labels: Sequence[str]) -> list[Chart]:
     """A chart for each quantity; lines of methods, and bands where there are two at most."""
     found = []
-    for quantity, rows in picture.frame.groupby("quantity", sort=False):
+    which = f" The best {MAX_CURVES} and the reference; a click on a name dims the others." if len(labels) > 2 else ""
+    for quantity, title in views.QUANTITIES.items():
+        rows = picture.frame[picture.frame["quantity"] == quantity]
+        if rows.empty:
+            continue
         epochs = np.unique(rows["epoch"])
-        kept = (
-            epochs[np.unique(np.linspace(0, len(epochs) - 1, MAX_EPOCHS).round().astype(int))]
-            if len(epochs)
-            else epochs
-        )
-        frame = rows[rows["epoch"].isin(kept)].drop(columns=["slug", "quantity"])
-        title = views.axis_title(str(quantity))
-        x = {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": {"tickMinStep": 1, "grid": False}}
-        y = {"field": "mean", "type": "quantitative", "title": title, "scale": {"zero": False}}
-        colour = {
-            "field": "label",
-            "type": "nominal",
-            "title": None,
-            "sort": None,
-            "scale": {"domain": [one for one in labels if one in set(frame["label"])]},
-        }
-        faint = {"condition": {"param": "chosen", "value": 1}, "value": 0.15}
-        tip = [
-            _tip("label", "method"),
-            _tip("epoch", "epoch", "d"),
-            _tip("mean", title),
-            _tip("low", "lowest seed"),
-            _tip("high", "highest seed"),
-        ]
-        band = _layer(
-            "area", {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour}, opacity=0.12
-        )
-        lines = _layer("line", {"x": x, "y": y, "color": colour, "opacity": faint, "tooltip": tip}, strokeWidth=1.8)
-        lines["params"] = [{"name": "chosen", "select": {"type": "point", "fields": ["label"]}, "bind": "legend"}]
-        spec = _spec(
-            frame,
-            {"layer": [band, lines] if len(labels) <= 2 else [lines], "height": 260},
-            f"{title} by epoch of {', '.join(labels)}.",
-        )
-        which = (
-            f" The best {MAX_CURVES} and the reference; a click on a name keeps it alone." if len(labels) > 2 else ""
-        )
-        found.append(Chart(f"{slug}-{quantity}", f"Training: {title}", picture.caption + which, spec, 350))
+        kept = epochs[np.linspace(0, len(epochs) - 1, min(MAX_EPOCHS, len(epochs))).round().astype(int)]
+        frame = rows[rows["epoch"].isin(kept)].drop(columns=["slug", "quantity", "n"])
+        says = f"{views.axis_title(quantity)} by epoch of {', '.join(labels)}."
+        body = {"layer": _curve_layers(views.axis_title(quantity), labels), "height": CURVE_HEIGHT}
+        spec = _spec(frame, body, says)
+        heading = title[0].upper() + title[1:]
+        found.append(Chart(f"{slug}-{quantity}", heading, picture.caption + which, spec, CURVE_HEIGHT + 90))
     return found
+
+
+def _curve_layers(title: str, labels: Sequence[str]) -> list[Spec]:
+    x = {"field": "epoch", "type": "quantitative", "title": "epoch", "axis": {"tickMinStep": 1, "grid": False}}
+    x["scale"] = {"nice": False, "zero": False}
+    y = {"field": "mean", "type": "quantitative", "title": title, "scale": {"zero": False}}
+    colour = _nominal("label", labels, legend={"symbolOpacity": 1})
+    faint = {"condition": {"param": "chosen", "value": 1}, "value": 0.15}
+    tip = _tips({"label": "method", "epoch": "epoch", "mean": title, "low": "lowest seed", "high": "highest seed"})
+    band = _layer("area", {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour}, opacity=0.12)
+    lines = _layer("line", {"x": x, "y": y, "color": colour, "opacity": faint, "tooltip": tip}, strokeWidth=1.8)
+    lines["params"] = [{"name": "chosen", "select": {"type": "point", "fields": ["label"]}, "bind": "legend"}]
+    return [band, lines] if len(labels) <= 2 else [lines]
 
 
 def _by_superclass(picture: Picture, name: str) -> list[Chart]:
@@ -283,16 +254,11 @@ def _by_superclass(picture: Picture, name: str) -> list[Chart]:
     if frame.empty:
         return []
     superclasses = list(dict.fromkeys(frame["superclass"]))
-    x = _number(picture.x, _reach(frame, ["mean"], []))
+    x = _number(picture.x, _reach(frame, ["mean"], [], picture.x))
     y = _lines(order)
     legend = {"legend": {"symbolLimit": MAX_KEYS}} if len(superclasses) <= len(COLOURS) else {"legend": None}
     colour = {"field": "superclass", "type": "nominal", "title": "superclass", "sort": superclasses, **legend}
-    tip = [
-        _tip("label", "method"),
-        _tip("superclass", "superclass"),
-        _tip("mean", picture.x.title),
-        _tip("n", "seeds", "d"),
-    ]
+    tip = _tips({"label": "method", "superclass": "superclass", "mean": picture.x.title, "n": "seeds"})
     span = {"x": {**x, "field": "mean", "aggregate": "min"}, "x2": {"field": "mean", "aggregate": "max"}, "y": y}
     layers = [
         _layer("rule", span, opacity=0.35, color=_expr("muted")),
@@ -316,7 +282,7 @@ def _beside(picture: Picture, name: str, labels: Sequence[str]) -> list[Chart]:
     if frame.empty:
         return []
     superclasses = list(dict.fromkeys(frame["superclass"]))
-    x = _number(picture.x, _reach(frame, ["mean"], ["low", "high"]))
+    x = _number(picture.x, _reach(frame, ["mean"], ["low", "high"], picture.x))
     shift = {"yOffset": {"field": "label", "type": "nominal", "sort": list(labels)}} if len(labels) > 1 else {}
     y = {
         "field": "superclass",
@@ -327,16 +293,12 @@ def _beside(picture: Picture, name: str, labels: Sequence[str]) -> list[Chart]:
     }
     colour = {"field": "label", "type": "nominal", "title": None, "scale": {"domain": list(labels)}}
     shared = {"y": y, "color": colour, **shift}
-    tip = [
-        _tip("label", "method"),
-        _tip("superclass", "superclass"),
-        _tip("mean", picture.x.title),
-        _tip("low", "95 % from"),
-        _tip("high", "to"),
-    ]
+    tip = _tips(
+        {"label": "method", "superclass": "superclass", "mean": picture.x.title, "low": "95 % from", "high": "to"}
+    )
     layers = [
         _layer("rule", {"x": {**x, "field": "low"}, "x2": {"field": "high"}, **shared}, strokeWidth=2, opacity=0.5)
-        | {"transform": [{"filter": "isValid(datum.low)"}]},
+        | KNOWN,
         _layer("point", {"x": {**x, "field": "mean"}, **shared, "tooltip": tip}, size=65, filled=True),
     ]
     says = f"{picture.x.title} of {len(superclasses)} superclasses: {' and '.join(labels)}."
@@ -350,8 +312,11 @@ def _ranks(picture: Picture) -> Chart:
     frame = _capped(picture.frame)
     order = list(frame["label"])
     far = float(np.nanmax(frame[["mean_rank", "high"]].to_numpy(np.float64)))
-    y, x = _lines(order), {"type": "quantitative", "title": picture.x.title, "axis": {"tickMinStep": 1}}
-    tip = [_tip("label", "method"), _tip("mean_rank", "mean rank"), _tip("low", "95 % from"), _tip("high", "to")]
+    y, x = (
+        _lines(order),
+        {"type": "quantitative", "title": picture.x.title, "axis": {"tickMinStep": 1, "tickCount": TICKS}},
+    )
+    tip = _tips({"label": "method", "mean_rank": "mean rank", "low": "95 % from", "high": "to"})
     bars = _clique_bars(picture.details, frame, far)
     layers = [
         _layer(
@@ -414,12 +379,12 @@ def _features(picture: Picture, name: str, kind: str) -> Chart:
         }
         for way, axis in (("x", picture.x), ("y", picture.y))
     }
-    tip = [_tip(one, one) for one in ("coarse", "fine") if picture.frame[one].astype(bool).any()]
+    tip = _tips({one: one for one in ("coarse", "fine") if picture.frame[one].astype(bool).any()})
     layer = _layer("point", {**axes, "color": colour, "tooltip": tip}, size=14, filled=True, opacity=0.7)
     says = f"Test images of {picture.title} in two dimensions, coloured by {len(classes)} {kind} classes."
     spec = _spec(picture.frame, {**layer, "params": [ZOOM], "height": HEIGHT}, says)
     spec["usermeta"] = {"canvas": True}
-    caption = f"{picture.title}. {picture.caption} {ZOOM_HINT}"
+    caption = f"{picture.title}. {picture.caption}"
     return Chart(name, f"Features, coloured by {kind} label", caption, spec)
 
 
@@ -463,27 +428,28 @@ def _lines(order: Sequence[str]) -> Spec:
     return {"field": "label", "type": "nominal", "scale": {"domain": list(order)}, "title": None, "axis": axis}
 
 
-def _tip(field: str, title: str, format: str = ".4~g") -> Spec:
-    number = field not in ("label", "family", "superclass", "coarse", "fine")
-    kind: Spec = {"type": "quantitative", "format": format} if number else {"type": "nominal"}
-    return {"field": field, "title": title, **kind}
+def _tips(titles: Mapping[str, str]) -> list[Spec]:
+    """What is said of the mark under the pointer: fields and their titles."""
+    words = ("label", "family", "superclass", "coarse", "fine")
+    numeric = {"type": "quantitative", "format": ".4~g"}
+    return [
+        {"field": field, "title": title, **({"type": "nominal"} if field in words else numeric)}
+        for field, title in titles.items()
+    ]
 
 
 def _expr(name: str) -> Spec:
     return {"expr": name}
 
 
-def _state() -> Spec:
-    """Colour by what can be said of a method's place."""
-    domain, colours = [TIED, BELOW, FEW], [_expr("tied"), _expr("plain"), _expr("few")]
-    filled = {"expr": f"datum.label === '{TIED}' ? tied : 'transparent'"}
-    legend = {"symbolType": "circle", "symbolFillColor": filled}
-    scale = {"domain": domain, "range": colours}
-    return {"field": "state", "type": "nominal", "title": None, "scale": scale, "legend": legend}
+def _state(below: str) -> Spec:
+    """Colour by what can be said of a method's place; `below`: the colour of those below the best."""
+    domain, colours = [TIED, BELOW, FEW], [_expr("tied"), _expr(below), _expr(below if below == "paper" else "few")]
+    return {"field": "state", "type": "nominal", "title": None, "scale": {"domain": domain, "range": colours}}
 
 
-def _filled() -> Spec:
-    return {"condition": {"test": "datum.tied", "value": _expr("tied")}, "value": "transparent"}
+def _nominal(field: str, domain: Sequence[str], **more: object) -> Spec:
+    return {"field": field, "type": "nominal", "title": None, "scale": {"domain": list(domain)}, **more}
 
 
 def _with_state(frame: pd.DataFrame) -> pd.DataFrame:
@@ -516,24 +482,23 @@ def _label(at: Spec, place: int) -> Spec:
     return layer | {"transform": [{"filter": f"datum.place === {place}"}]}
 
 
-def _placed(frame: pd.DataFrame, x: Spec, y: Spec, reference: str) -> dict[str, Any]:
+def _places(frame: pd.DataFrame, x: Spec, y: Spec, reference: str) -> list[int]:
     """For every mark the number of the place of its name, -1 where every place is taken; the reference first."""
     marks = np.stack([_pixels(frame["x"], x, PLOT[0]), PLOT[1] - _pixels(frame["y"], y, PLOT[1])], axis=1)
-    taken = [_box(mark, 9, 9) for mark in marks]
-    order = sorted(range(len(frame)), key=lambda i: (frame["label"].iloc[i] != reference, not frame["tied"].iloc[i], i))
-    places = [-1] * len(frame)
-    for i in order:
-        width = LETTER[0] * len(str(frame["label"].iloc[i]))
-        for place, (dx, dy, align) in enumerate(PLACES):
-            shift = {"left": width / 2, "right": -width / 2, "center": 0}[align]
-            box = _box(marks[i] + (dx + shift, dy), width, LETTER[1])
-            inside = box[0] > 0 and box[1] > 0 and box[2] < PLOT[0] and box[3] < PLOT[1]
-            others = [other for j, other in enumerate(taken) if j != i]
-            if inside and not any(_meet(box, other) for other in others):
-                places[i] = place
-                taken.append(box)
-                break
-    return {"place": places}
+    names, tied = [str(label) for label in frame["label"]], list(frame["tied"])
+    order = sorted(range(len(names)), key=lambda i: (names[i] != reference, not tied[i], i))
+    dots = _boxes(marks, np.full(len(names), 9.0), 9)  # (n, 4)
+    taken, places = np.empty((0, 4)), [-1] * len(names)
+    for i in order[:MAX_NAMES]:
+        width = LETTER[0] * len(names[i])
+        shifts = np.array([(dx + SIDE[align] * width / 2, dy) for dx, dy, align in PLACES])
+        boxes = _boxes(marks[i] + shifts, np.full(len(PLACES), width), LETTER[1])
+        inside = (boxes[:, :2] > 0).all(axis=1) & (boxes[:, 2:] < PLOT).all(axis=1)
+        free = inside & ~_meet(boxes, np.delete(dots, i, axis=0)) & ~_meet(boxes, taken)
+        if free.any():
+            places[i] = int(np.argmax(free))
+            taken = np.concatenate([taken, boxes[[places[i]]]])
+    return places
 
 
 def _pixels(values: pd.Series, channel: Spec, length: float) -> Floats:
@@ -547,26 +512,39 @@ def _pixels(values: pd.Series, channel: Spec, length: float) -> Floats:
     return place
 
 
-def _box(centre: Floats, width: float, height: float) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom."""
-    return centre[0] - width / 2, centre[1] - height / 2, centre[0] + width / 2, centre[1] + height / 2
+def _boxes(centres: Floats, widths: Floats, height: float) -> Floats:
+    """(n, 2), (n,) -> (n, 4): left, top, right, bottom."""
+    half = np.stack([widths / 2, np.full(len(widths), height / 2)], axis=1)
+    return np.concatenate([centres - half, centres + half], axis=1)
 
 
-def _meet(one: Sequence[float], other: Sequence[float]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _meet(boxes: Floats, others: Floats) -> NDArray[np.bool_]:
+    """(n, 4), (m, 4) -> (n,) whether a box overlaps any of the others."""
+    one, other = boxes[:, None], others[None]
+    overlap = (one[..., 2:] > other[..., :2]) & (other[..., 2:] > one[..., :2])  # (n, m, 2), by direction
+    found: NDArray[np.bool_] = np.any(np.all(overlap, axis=2), axis=1)
+    return found
 
 
-def _reach(frame: pd.DataFrame, means: Sequence[str], ends: Sequence[str]) -> tuple[float, float]:
-    """Ends of an axis: all means, and intervals where they are no longer than that again; longer ones are cut."""
+def _reach(
+    frame: pd.DataFrame, means: Sequence[str], ends: Sequence[str], axis: Axis, room: float = 1.0
+) -> tuple[float, float]:
+    """Ends of an axis: all means, and intervals that reach no further than `room` times the means' range beyond them.
+
+    Longer ones are cut, and so is what is beyond 0 and 100 per cent.
+    """
     middle = frame[list(means)].to_numpy(np.float64)
     low, high = float(np.nanmin(middle)), float(np.nanmax(middle))
-    room = max(high - low, 1e-3 * abs(high), 1e-9)
+    span = max(high - low, 1e-3 * abs(high), 1e-9)
     spread = frame[list(ends)].to_numpy(np.float64)
     known = spread[np.isfinite(spread)]
-    start = max(min(low, known.min()), low - room) if len(known) else low
-    end = min(max(high, known.max()), high + room) if len(known) else high
+    start = max(min(low, known.min()), low - room * span) if len(known) else low
+    end = min(max(high, known.max()), high + room * span) if len(known) else high
     margin = 0.05 * (end - start)
-    return float(f"{start - margin:.{DIGITS}g}"), float(f"{end + margin:.{DIGITS}g}")
+    start, end = start - margin, end + margin
+    if axis.column and in_per_cent(axis.column):
+        start, end = max(start, min(0, low)), min(end, max(100, high))
+    return float(f"{start:.{DIGITS}g}"), float(f"{end:.{DIGITS}g}")
 
 
 def _capped(frame: pd.DataFrame) -> pd.DataFrame:

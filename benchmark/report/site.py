@@ -16,6 +16,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 import vl_convert
+from markupsafe import Markup
 
 from benchmark.errors import InputError
 from benchmark.report import charts, site_table, views
@@ -293,16 +294,30 @@ def _families(site: _Site) -> dict[str, str]:
 
 def _page(site: _Site, template: str, root: str, **content: Any) -> str:
     board = site.leaderboard
-    shared = {"root": root, "made_by": board.made_by, "folders": board.folders, "digest": board.digest, "notes": NOTES}
+    shared = {
+        "root": root,
+        "made_by": board.made_by,
+        "folders": board.folders,
+        "digest": board.digest,
+        "notes": NOTES,
+        "hint": charts.HINT,
+    }
     return _environment().get_template(template).render(**shared, **content)
 
 
 @cache
 def _environment() -> jinja2.Environment:
     loader = jinja2.PackageLoader("benchmark.report", "templates")
-    return jinja2.Environment(
+    found = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    found.filters["breakable"] = _breakable
+    return found
+
+
+def _breakable(label: str) -> Markup:
+    """A name that may break behind an underscore, which a narrow column needs."""
+    return Markup("_<wbr>").join(label.split("_"))
 
 
 def _assets(leaderboard: Leaderboard) -> dict[str, str]:

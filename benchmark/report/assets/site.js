@@ -252,7 +252,7 @@
 
   // A specification names its colours as parameters; here they get the theme's values.
   function themed(spec) {
-    const names = { tied: "--tied-mark", plain: "--c1", few: "--faint", ink: "--ink", muted: "--muted" };
+    const names = { tied: "--tied-mark", plain: "--c1", few: "--faint", muted: "--muted", paper: "--paper" };
     for (const parameter of spec.params ?? []) {
       if (parameter.name in names) parameter.value = colour(names[parameter.name]);
     }
