@@ -277,10 +277,9 @@ def show_leaderboard(console: Console, found: "Leaderboard") -> None:
     for board in found.boards:
         console.print(f"\n{board.title}", style="bold", markup=False)
         shown = publication.cells(dataclasses.replace(board, columns=board.columns[:1]))
-        shown["method"] = board.lines["label"].to_numpy()
         drawn = RichTable(*shown.columns, box=None, padding=(0, 1, 0, 0), header_style="bold")
-        for tied, line in zip(board.lines["tied"], shown.itertuples(index=False), strict=True):
-            drawn.add_row(*(escape(str(cell)) for cell in line), style="bold" if tied else "")
+        for tied, cells in zip(board.lines["tied"], shown.to_numpy().tolist(), strict=True):
+            drawn.add_row(*(escape(cell) for cell in cells), style="bold" if tied else "")
         console.print(drawn)
         for remark in (*publication.remarks(board), *publication.troubles(board)):
             console.print(remark, markup=False)

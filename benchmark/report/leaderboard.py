@@ -69,7 +69,7 @@ def outdated(frame: pd.DataFrame, current: Current, metric_version: int = METRIC
     there = pd.DataFrame([current.get(task, (-1, "")) for task in frame["task"]], frame.index, ["version", "digest"])
     version, digest = there["version"], there["digest"]
     older = (version >= 0) & (frame["hierarchy_version"] != version)
-    whole = frame["missing_classes"].fillna("[]") == "[]"  # with classes left out, the digest is another by intent
+    whole = frame["missing_classes"] == "[]"  # with classes left out, the digest is another by intent
     moved = (version >= 0) & ~older & whole & (frame["hierarchy_digest"] != digest)
     versions = "version " + frame["hierarchy_version"].astype(str) + " of the hierarchy, now " + version.astype(str)
     metrics = "metric version " + frame["metric_version"].astype(str) + f", now {metric_version}"
@@ -216,7 +216,7 @@ def _identity(
             "n": done.sum(axis=0),
             "seeds": [", ".join(str(seed) for seed in seeds[own]) for own in done.T],
             "separable": done.sum(axis=0) >= MIN_SEEDS,
-            "failed": told.reindex(labels).fillna("").to_numpy(),
+            "failed": [told.get(label, "") for label in labels],
             "missing": [", ".join(map(str, sorted(everyone - tried[label]))) for label in labels],
         }
     )
@@ -309,5 +309,5 @@ def _slugs(labels: Iterable[str]) -> dict[str, str]:
 
 
 def _digest(rows: pd.DataFrame) -> str:
-    counted = rows.sort_values("key")[["key", "predictions_digest"]].fillna("")
+    counted = rows.sort_values("key")[["key", "predictions_digest"]].astype(str)
     return hashlib.sha256(json.dumps(counted.to_numpy().tolist()).encode()).hexdigest()[:16]

@@ -59,11 +59,14 @@ def markdown(found: Leaderboard) -> str:
     if found.overall is not None:
         blocks.append(_overall_markdown(found.overall, found.boards))
     for board in found.boards:
-        lines = cells(board).to_markdown(index=False, disable_numparse=True)
-        notes = "".join(f"\n- {note}" for note in (*remarks(board), *troubles(board)))
-        blocks.append(f"## {board.title}\n\n{lines}\n{notes}")
+        shown = cells(board)
+        names = [_in_markdown(name) for name in shown["method"]]
+        shown["method"] = [f"**{n}**" if tied else n for n, tied in zip(names, board.lines["tied"], strict=True)]
+        lines = shown.to_markdown(index=False, disable_numparse=True)
+        notes = "".join(f"\n- {_in_markdown(note)}" for note in (*remarks(board), *troubles(board)))
+        blocks.append(f"## {_in_markdown(board.title)}\n\n{lines}\n{notes}")
     if len(found.outdated):
-        told = "".join(f"\n- {line}" for line in outdated(found))
+        told = "".join(f"\n- {_in_markdown(line)}" for line in outdated(found))
         blocks.append(f"## Rows that no longer count\n{told}")
     return "\n\n".join([*blocks, "## What the figures are\n\n" + foot(found.boards[0])]) + "\n"
 
@@ -75,12 +78,11 @@ def latex(found: Leaderboard) -> str:
 
 
 def cells(board: Board) -> pd.DataFrame:
-    """A board as text, shares in per cent; bold where the best cannot be told apart."""
+    """A board as text, shares in per cent."""
     metric, others = board.columns[0], board.columns[1:]
     shown = []
     for line in board.lines.to_dict("records"):
-        name = f"**{line['label']}**" if line["tied"] else str(line["label"])
-        row = {"rank": rank(line), "method": name, "seeds": str(line["n"])}
+        row = {"rank": rank(line), "method": str(line["label"]), "seeds": str(line["n"])}
         row[f"{table.heading(metric)} [95 %]"] = estimate(line, metric)
         if board.reference:
             row[f"Δ {board.reference} [95 %]"] = difference(line, metric)
@@ -195,11 +197,13 @@ def _overall_markdown(overall: Overall, boards: Sequence[Board]) -> str:
     lines = overall.ranks.assign(
         rank=[f"{r.mean_rank:.2f} ({r.low:.2f}–{r.high:.2f})" for r in overall.ranks.itertuples()]
     )
-    shown = lines[["label", "rank", *titles]].rename(columns={"label": "method", "rank": "mean rank", **titles})
-    for title in titles.values():
-        shown[title] = [f"{value:g}" for value in shown[title]]
+    shown = lines[["label", "rank", *titles]].rename(columns={"label": "method", "rank": "mean rank"})
+    shown["method"] = [_in_markdown(name) for name in shown["method"]]
+    for slug in titles:
+        shown[slug] = [f"{value:g}" for value in shown[slug]]
+    shown = shown.rename(columns={slug: _in_markdown(title) for slug, title in titles.items()})
     text = f"## Over all comparisons\n\n{shown.to_markdown(index=False, disable_numparse=True)}\n"
-    return text + "".join(f"\n- {remark}" for remark in overall_remarks(overall))
+    return text + "".join(f"\n- {_in_markdown(remark)}" for remark in overall_remarks(overall))
 
 
 def overall_remarks(overall: Overall) -> list[str]:
@@ -221,10 +225,16 @@ def overall_remarks(overall: Overall) -> list[str]:
     return said
 
 
+def _in_markdown(text: str) -> str:
+    """A line of text that is no markup and leaves a table whole."""
+    for letter in "\\`*[]|":
+        text = text.replace(letter, "\\" + letter)
+    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").split())
+
+
 def _latex_table(board: Board, found: Leaderboard) -> str:
     shown = cells(dataclasses.replace(board, columns=board.columns[: 1 + LATEX_COLUMNS]))
     tied = board.lines["tied"].to_numpy()
-    shown["method"] = board.lines["label"].astype(str).to_numpy()
     styler = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
     styler = styler.apply(_bold, tied=tied, axis=None)
     text: str = styler.to_latex(

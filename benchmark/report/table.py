@@ -50,6 +50,8 @@ GROUP = (
     "metric_version",
 )
 
+TEXT = ("key", "task", "method", "reason", *(name for name in RESULT_COLUMNS if name.endswith("_digest")))
+
 
 @dataclass(frozen=True)
 class Table:
@@ -71,7 +73,7 @@ def read(path: Path, needed: Iterable[str] = RESULT_COLUMNS) -> pd.DataFrame:
         InputError: if the file is missing or has other columns.
     """
     file = path / "results.csv" if path.is_dir() else path
-    text = {name: str for name in ("key", "task", "method", "reason", "hierarchy_digest", "data_digest")}
+    text = dict.fromkeys(TEXT, str)
     try:
         frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=[""]).copy()  # in one block
     except (OSError, ValueError) as error:

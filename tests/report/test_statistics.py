@@ -132,6 +132,52 @@ def test_the_effect_by_hand():
     assert stats.nct.cdf(t, 2, found.effect_high[1] * math.sqrt(3)) == pytest.approx(0.025, abs=1e-7)
 
 
+def groupings(methods):
+    """Every way to call methods equal, each as one group number per method."""
+    if methods == 0:
+        yield ()
+    for first in groupings(methods - 1) if methods else ():
+        yield from ((*first, group) for group in range(len(set(first)) + 1))
+
+
+@pytest.mark.parametrize("methods", [2, 3, 4, 5, 6])
+def test_shaffers_factors_count_every_grouping(methods):
+    pairs = list(itertools.combinations(range(methods), 2))
+    true = {sum(groups[a] == groups[b] for a, b in pairs) for groups in groupings(methods)}
+    factors = [max(count for count in true if count <= left) for left in range(len(pairs), 0, -1)]
+    if methods == 4:
+        assert factors == [6, 3, 3, 3, 2, 1]  # García & Herrera 2008, section 3.1
+    small = 1e-6 * np.arange(1, len(pairs) + 1)
+    p = np.full((methods, methods), NAN)
+    p[np.triu_indices(methods, 1)] = small
+    p.T[np.triu_indices(methods, 1)] = small
+    found = st.shaffer(p)[np.triu_indices(methods, 1)]
+    np.testing.assert_allclose(found, np.maximum.accumulate(small * factors))
+    assert (found <= st.holm(small) + 1e-15).all()
+
+
+def test_a_pair_without_a_test_counts_for_nothing():
+    p = np.array([[NAN, 0.01, NAN], [0.01, NAN, 0.04], [NAN, 0.04, NAN]])
+    # two tests; were one of them false, at most one equality could be true: factors 2, 1
+    expected = np.array([[NAN, 0.02, NAN], [0.02, NAN, 0.04], [NAN, 0.04, NAN]])
+    np.testing.assert_allclose(st.shaffer(p), expected)
+
+
+def test_separations_are_paired_tests_of_every_pair(holey):
+    found = st.separations(holey)
+    plain = np.full((5, 5), NAN)
+    for a, b in itertools.permutations(range(5), 2):
+        plain[a, b] = stats.ttest_rel(holey[:, a], holey[:, b], nan_policy="omit").pvalue
+    np.testing.assert_allclose(found, st.shaffer(plain), rtol=1e-9)
+    np.testing.assert_array_equal(found, found.T)
+    assert np.isnan(np.diag(found)).all()
+
+
+def test_two_methods_need_no_correction(scores):
+    test = stats.ttest_rel(scores[:, 0], scores[:, 1])
+    assert st.separations(scores[:, :2])[0, 1] == pytest.approx(test.pvalue, rel=1e-9)
+
+
 def test_ties_are_with_all_that_nothing_beats():
     p = np.full((3, 3), NAN)
     p[0, 1] = p[1, 0] = 0.20
