@@ -25,6 +25,7 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name, never fetc
 COLOURS = {"tied": "#2c7a58", "plain": "#0072b2", "few": "#8a929a", "muted": "#5c6670", "paper": "#fdfdfb"}
 FAMILIES = ("control", "image policy", "input mixing", "feature mixing", "contrastive", "unknown")
 TIED, BELOW, FEW = "cannot be told from the best", "significantly below the best", "too few seeds to rank"
+BY_SUPERCLASS = ("margins", "superclasses")
 MAX_LINES = 60  # methods in a chart with a line for each
 MAX_CURVES = 6  # beside the reference
 MAX_EPOCHS = 100  # points of a curve
@@ -82,14 +83,19 @@ class Chart:
 
 @dataclass(frozen=True)
 class Details:
-    """Pictures of training, margins and superclasses of a board, and their frames by label."""
+    """Pictures of training, margins and superclasses of a board by kind, as far as anything is known of them.
 
-    pictures: tuple[Picture, ...]
-    parts: tuple[Mapping[str, pd.DataFrame], ...]
+    Attributes:
+        pictures: of all methods.
+        parts: their frames by label.
+    """
 
-    def of(self, labels: Sequence[str]) -> list[Picture]:
+    pictures: Mapping[str, Picture]
+    parts: Mapping[str, Mapping[str, pd.DataFrame]]
+
+    def of(self, labels: Sequence[str]) -> dict[str, Picture]:
         """The same of some methods alone, in this order."""
-        return [_only(*each, labels) for each in zip(self.pictures, self.parts, strict=True)]
+        return {kind: _only(picture, self.parts[kind], labels) for kind, picture in self.pictures.items()}
 
 
 def of_leaderboard(leaderboard: Leaderboard, families: Mapping[str, str]) -> list[Chart]:
@@ -115,9 +121,14 @@ def details(board: Board, scores: pd.DataFrame, history: pd.DataFrame) -> Detail
         scores: of `views.scores`.
         history: of `views.history`.
     """
-    pictures = (views.curves(board, history), views.margins(board, scores), views.superclasses(board, scores))
-    parts = [{str(label): rows for label, rows in one.frame.groupby("label", sort=False)} for one in pictures]
-    return Details(pictures, tuple(parts))
+    keys = board.cells["key"]
+    pictures: dict[str, Picture] = {}
+    if scores["key"].isin(keys).any():
+        pictures |= {"margins": views.margins(board, scores), "superclasses": views.superclasses(board, scores)}
+    if history["key"].isin(keys).any():
+        pictures["curves"] = views.curves(board, history)
+    parts = {kind: {str(k): rows for k, rows in one.frame.groupby("label")} for kind, one in pictures.items()}
+    return Details(pictures, parts)
 
 
 def of_board(board: Board, long: Details, families: Mapping[str, str]) -> list[Chart]:
@@ -131,17 +142,20 @@ def of_board(board: Board, long: Details, families: Mapping[str, str]) -> list[C
     best = list(board.lines.loc[board.lines["n"] > 0, "label"][:MAX_CURVES])
     labels = _with_reference(board, best)
     found = _accuracy(views.accuracy(board), f"{board.slug}-accuracy", "Accuracy") + _scatters(board, families)
-    for picture in long.pictures[1:]:
-        found += _by_superclass(picture, f"{board.slug}-{picture.kind}")
-    return found + _curves(long.of(labels)[0], board.slug, labels)
+    for kind in BY_SUPERCLASS:
+        if kind in long.pictures:
+            found += _by_superclass(long.pictures[kind], f"{board.slug}-{kind}")
+    return found + (_curves(long.of(labels)["curves"], board.slug, labels) if "curves" in long.pictures else [])
 
 
 def of_method(board: Board, label: str, long: Details) -> list[Chart]:
     """A method beside the reference: every superclass, and training."""
     both = _with_reference(board, [label])
-    curves, *by_superclass = long.of(both)
-    found = [chart for one in by_superclass for chart in _beside(one, f"{board.slug}-{one.kind}", both)]
-    return found + _curves(curves, board.slug, both)
+    found: list[Chart] = []
+    for kind, picture in long.of(both).items():
+        name = f"{board.slug}-{kind}"
+        found += _curves(picture, board.slug, both) if kind == "curves" else _beside(picture, name, both)
+    return found
 
 
 def of_features(picture: Picture, name: str) -> list[Chart]:

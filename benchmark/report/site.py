@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 import vl_convert
 from markupsafe import Markup
@@ -43,6 +42,21 @@ NOTES = (
 
 
 @dataclass(frozen=True)
+class _Rows:
+    """Finished rows of a board as plain lists: hundreds of pages look into them.
+
+    Attributes:
+        columns: every one of PROVENANCE, JSON.
+        figures: every shown column, NaN where it is not known.
+        at: where the rows of a label are, by seed.
+    """
+
+    columns: Mapping[str, list[Any]]
+    figures: Mapping[str, list[float]]
+    at: Mapping[str, list[int]]
+
+
+@dataclass(frozen=True)
 class _Site:
     """What every page is made from.
 
@@ -52,7 +66,7 @@ class _Site:
         features: files of kept features by the key of their row.
         classes: superclass and name of every fine class, in the order of their numbers, by task.
         long: what long tables say, by the slug of the board.
-        cells: finished rows by label, by the slug of the board.
+        rows: finished ones, by the slug of the board.
         lines: of a board by the slug of the method, by the slug of the board.
     """
 
@@ -61,7 +75,7 @@ class _Site:
     features: Mapping[str, Path]
     classes: Mapping[str, Sequence[tuple[str, str]]]
     long: Mapping[str, charts.Details]
-    cells: Mapping[str, Mapping[str, pd.DataFrame]]
+    rows: Mapping[str, _Rows]
     lines: Mapping[str, Mapping[str, Record]]
 
 
@@ -90,8 +104,8 @@ def write(
         InputError: if the folder cannot be written, or a file of the results cannot be read.
     """
     lines = {board.slug: _lines_by_slug(board) for board in leaderboard.boards}
-    cells = {board.slug: _cells_by_label(board) for board in leaderboard.boards}
-    site = _Site(leaderboard, about, features or {}, classes or {}, _long(leaderboard), cells, lines)
+    rows = {board.slug: _rows(board) for board in leaderboard.boards}
+    site = _Site(leaderboard, about, features or {}, classes or {}, _long(leaderboard), rows, lines)
     files = {"index.html": _index(site, folder)}
     files |= {f"task/{board.slug}.html": _task(site, board) for board in leaderboard.boards}
     files |= {f"method/{slug}.html": _method(site, slug) for slug in _slugs(leaderboard)}
@@ -112,10 +126,11 @@ def provenance(board: Board) -> dict[str, Any]:
     Returns:
         `labels` (a label per row) and `columns`, plain JSON.
     """
-    cells = board.cells.sort_values(["label", "seed"], kind="stable")
-    columns = {name: _plain(cells[name]) for name in PROVENANCE if name in cells}
-    shared = {name: values[0] if len(set(values)) == 1 else values for name, values in columns.items()}
-    return {"labels": [str(label) for label in cells["label"]], "columns": {"seed": columns["seed"], **shared}}
+    rows = _rows(board)
+    shared = {name: values[0] if len(set(values)) == 1 else values for name, values in rows.columns.items()}
+    labels = {place: label for label, places in rows.at.items() for place in places}
+    ordered = [labels[place] for place in range(len(labels))]
+    return {"labels": ordered, "columns": {"seed": rows.columns["seed"], **shared}}
 
 
 def _index(site: _Site, folder: Path) -> str:
@@ -177,11 +192,11 @@ def _method(site: _Site, slug: str) -> str:
 def _part(site: _Site, board: Board, slug: str) -> dict[str, Any]:
     """What the page of a method says about one board."""
     line = site.lines[board.slug][slug]
-    cells = site.cells[board.slug].get(line["label"], board.cells.iloc[:0])
+    rows = site.rows[board.slug]
+    own = rows.at.get(line["label"], [])
     heads = [head for head in site_table.heads_of([board]).columns if head.name in board.columns]
     names = [head.name for head in heads]
-    values = cells[names].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    texts = [[site_table.figure(value, name) for name, value in zip(names, row, strict=True)] for row in values]
+    texts = [[site_table.figure(rows.figures[name][place], name) for name in names] for place in own]
     spread = [site_table.interval(line[f"{name}_low"], line[f"{name}_high"], name) or "–" for name in names]
     means = [("mean", [site_table.figure(line[name], name) for name in names]), ("95 % interval", spread)]
     return {
@@ -191,11 +206,11 @@ def _part(site: _Site, board: Board, slug: str) -> dict[str, Any]:
             f"{word}: {line[key]}" for word, key in (("Failed", "failed"), ("Missing seeds", "missing")) if line[key]
         ],
         "heads": heads,
-        "seeds": list(zip(_plain(cells["seed"]), texts, strict=True)),
-        "means": means if len(cells) > 1 else [],
-        "provenance": _provenance_lines(cells),
+        "seeds": list(zip((rows.columns["seed"][place] for place in own), texts, strict=True)),
+        "means": means if len(own) > 1 else [],
+        "provenance": _provenance_lines(rows, own),
         "charts": charts.of_method(board, line["label"], site.long[board.slug])
-        + _feature_charts(site, board, line["label"], cells),
+        + _feature_charts(site, board, line["label"]),
     }
 
 
@@ -217,12 +232,13 @@ def _standing(board: Board, line: Record) -> list[tuple[str, str]]:
     return [*facts, ("Seeds", line["seeds"] or "none finished")]
 
 
-def _feature_charts(site: _Site, board: Board, label: str, cells: pd.DataFrame) -> list[charts.Chart]:
+def _feature_charts(site: _Site, board: Board, label: str) -> list[charts.Chart]:
     """Of the first seed whose features were kept."""
-    kept = [(key, seed) for key, seed in zip(cells["key"], cells["seed"], strict=True) if key in site.features]
+    rows = site.rows[board.slug]
+    kept = [place for place in rows.at.get(label, []) if rows.columns["key"][place] in site.features]
     if not kept:
         return []
-    key, seed = kept[0]
+    key, seed = (rows.columns[name][kept[0]] for name in ("key", "seed"))
     title = f"{label}, seed {seed}"
     picture = views.features(site.features[key], title, site.classes.get(board.group["task"], ()))
     return charts.of_features(picture, f"{board.slug}-features")
@@ -356,9 +372,14 @@ def _long(leaderboard: Leaderboard) -> dict[str, charts.Details]:
     return {board.slug: charts.details(board, scores, history) for board in leaderboard.boards}
 
 
-def _cells_by_label(board: Board) -> dict[str, pd.DataFrame]:
-    cells = board.cells.sort_values("seed", kind="stable")
-    return {str(label): rows for label, rows in cells.groupby("label", sort=False)}
+def _rows(board: Board) -> _Rows:
+    cells = board.cells.sort_values(["label", "seed"], kind="stable")
+    columns = {name: _plain(cells[name]) for name in PROVENANCE if name in cells}
+    figures = {name: pd.to_numeric(cells[name], errors="coerce").tolist() for name in board.columns}
+    at: dict[str, list[int]] = {}
+    for place, label in enumerate(cells["label"]):
+        at.setdefault(str(label), []).append(place)
+    return _Rows(columns, figures, at)
 
 
 def _lines_by_slug(board: Board) -> dict[str, Record]:
@@ -369,9 +390,9 @@ def _slugs(leaderboard: Leaderboard) -> list[str]:
     return list(dict.fromkeys(slug for board in leaderboard.boards for slug in board.lines["slug"]))
 
 
-def _provenance_lines(cells: pd.DataFrame) -> list[tuple[str, list[object]]]:
+def _provenance_lines(rows: _Rows, own: Sequence[int]) -> list[tuple[str, list[object]]]:
     """Name and value of every column, once where all seeds agree."""
-    lines = [(name, _plain(cells[name])) for name in PROVENANCE if name in cells and name != "seed"]
+    lines = [(name, [values[place] for place in own]) for name, values in rows.columns.items() if name != "seed"]
     return [(name, values[:1] if len(set(values)) == 1 else values) for name, values in lines]
 
 

@@ -43,6 +43,8 @@
   // ---- the table: sort within each board, filter lines -------------------------------------------------------
   const table = one("table.board");
   const form = one("form.filters");
+  const collator = new Intl.Collator("en", { numeric: true });
+  const LIMIT = 100; // lines of a board that are laid out at first; the rest is a click away
   if (table && form) wireTable();
 
   function wireTable() {
@@ -55,7 +57,16 @@
         text: one("th", row).textContent.toLowerCase(),
         keys: all("[data-sort], .graphic", row).map((cell) => key(cell.dataset.sort)),
       })),
+      rest: element("tr", [element("td", [element("button", "", { type: "button", class: "quiet" })], { colspan: 99 })], { class: "rest" }),
+      limit: LIMIT,
     }));
+    for (const board of bodies) {
+      board.body.append(board.rest);
+      one("button", board.rest).addEventListener("click", () => {
+        board.limit = Infinity;
+        filter();
+      });
+    }
     const heads = all("thead th", table);
     const controls = Object.fromEntries(all("[data-filter]", form).map((input) => [input.dataset.filter, input]));
     const columns = one("[data-all-columns]", form);
@@ -95,11 +106,11 @@
       heads.forEach((each) => { if (each.hasAttribute("aria-sort")) each.setAttribute("aria-sort", "none"); });
       head.setAttribute("aria-sort", order);
       const sign = order === "ascending" ? 1 : -1;
-      for (const { body, group, lines } of bodies) {
+      for (const { body, group, lines, rest } of bodies) {
         lines.sort((a, b) => compare(a.keys[index], b.keys[index], sign));
-        body.replaceChildren(...(group ? [group] : []), ...lines.map((line) => line.row));
+        body.replaceChildren(...(group ? [group] : []), ...lines.map((line) => line.row), rest);
       }
-      remember();
+      filter();
     }
 
     function filter() {
@@ -107,15 +118,18 @@
       const wanted = (name) => controls[name]?.value || "";
       let shown = 0;
       let total = 0;
-      for (const { body, lines } of bodies) {
+      for (const { body, lines, rest, limit } of bodies) {
         const open = ["task", "backbone", "recipe"].every((name) => !wanted(name) || body.dataset[name] === wanted(name));
         let inBody = 0;
         for (const { row, family, text } of lines) {
           const fits = open && (!wanted("family") || family === wanted("family")) && words.every((w) => text.includes(w));
-          row.hidden = !fits;
           inBody += fits;
+          row.hidden = !fits;
+          row.classList.toggle("beyond", fits && inBody > limit);
         }
         body.hidden = !inBody;
+        rest.hidden = inBody <= limit;
+        one("button", rest).textContent = `Show all ${inBody} lines`;
         shown += inBody;
         total += lines.length;
       }
