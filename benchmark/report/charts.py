@@ -20,7 +20,6 @@ from benchmark.report.views import Axis, Picture
 
 Spec = dict[str, Any]
 
-VERSION = "6.1"  # of Vega-Lite
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"  # a name, never fetched
 COLOURS = {"tied": "#2c7a58", "plain": "#0072b2", "few": "#8a929a", "muted": "#5c6670", "paper": "#fdfdfb"}
 FAMILIES = ("control", "image policy", "input mixing", "feature mixing", "contrastive", "unknown")

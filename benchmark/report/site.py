@@ -349,8 +349,8 @@ def _assets(leaderboard: Leaderboard) -> dict[str, str]:
 
 @cache
 def _chart_library() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script, of the version that the specifications are written for."""
-    return vl_convert.javascript_bundle(EXPORTS, vl_version=charts.VERSION)
+    """Vega, Vega-Lite and Vega-Embed in one script."""
+    return vl_convert.javascript_bundle(EXPORTS)
 
 
 def _remove_stale(folder: Path, written: set[str]) -> None:
