@@ -23,7 +23,7 @@ PATIENCE = 20  # seconds
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two boards, methods with few seeds, a failure, and names that would break a careless page."""
-    first, second = rows(names(12), task="flowers"), rows([*names(4), HOSTILE], task="birds", backbone="vit", seeds=4)
+    first, second = rows(names(12), task="birds"), rows([*names(4), HOSTILE], task="flowers", backbone="vit", seeds=4)
     few = (first["method"] == "method_003") & (first["seed"] > 0)
     first.loc[few, ["status", "reason"]] = ["failed", HOSTILE]
     old = rows(["baseline"], task="old").assign(metric_version=1)
@@ -56,7 +56,9 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
         self.driver.get("about:blank")
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        self.driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [scheme, {"name": "prefers-reduced-motion", "value": "reduce"}]}
+        )
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.driver.get((self.folder / name).as_uri() + fragment)
         return self
@@ -157,7 +159,7 @@ def test_filters_narrow_lines_and_boards(browser):
     browser.choose("text", "method_00")
     assert len(browser.methods()) == 9
     assert browser.one(".count").text == "12 of 17 lines"
-    browser.choose("task", "birds")
+    browser.choose("task", "flowers")
     assert browser.methods() == [] and len(browser.methods(1)) == 3
     browser.choose("family", "input mixing")
     assert browser.methods(1) == ["method_001"]
@@ -205,7 +207,7 @@ def test_the_theme_follows_the_system_and_then_the_button_which_remembers(browse
 
 def test_charts_are_drawn_anew_in_the_other_theme(browser):
     browser.open("method/method_001.html")
-    browser.open("task/flowers-net-quick.html")
+    browser.open("task/birds-net-quick.html")
     browser.draw_all()
     browser.one("#theme").click()
     browser.until("return !document.querySelector('figure.chart[data-drawn=light]')")
@@ -247,11 +249,11 @@ def test_focus_goes_through_the_page_in_the_order_of_reading(browser):
 
 
 def test_provenance_shows_every_seed(browser):
-    browser.one("[data-provenance='birds-vit-quick'][data-label='method_001']").click()
+    browser.one("[data-provenance='flowers-vit-quick'][data-label='method_001']").click()
     browser.until("return document.querySelector('dialog').open")
     lines = {line.find_element("css selector", "th").text: line for line in browser.all("dialog tr")}
     keys = [one.text for one in lines["key"].find_elements("css selector", "td")]
-    assert keys == [f"birds-vit-0001-{seed}" for seed in range(4)]
+    assert keys == [f"flowers-vit-0001-{seed}" for seed in range(4)]
     shared = lines["git_commit"].find_elements("css selector", "td")
     assert [one.text for one in shared] == ["e" * 40]
     browser.one("dialog [data-close]").click()
@@ -259,7 +261,7 @@ def test_provenance_shows_every_seed(browser):
 
 
 def test_names_and_reasons_stay_text(browser, driver, folder):
-    for page in ("index.html", "task/flowers-net-quick.html", "task/birds-vit-quick.html"):
+    for page in ("index.html", "task/birds-net-quick.html", "task/flowers-vit-quick.html"):
         browser.open(page)
         browser.draw_all()
         assert driver.title != "broken" and not browser.all("main img")
@@ -285,7 +287,7 @@ def test_nothing_leaves_the_page_and_the_console_is_silent(browser, driver, fold
     assert [entry["message"] for entry in driver.get_log("browser")] == []
 
 
-@pytest.mark.parametrize("name", ["index.html", "task/flowers-net-quick.html", "method/baseline.html"])
+@pytest.mark.parametrize("name", ["index.html", "task/birds-net-quick.html", "method/baseline.html"])
 @pytest.mark.parametrize("size", [PHONE, (320, 700), DESKTOP], ids=["phone", "narrow", "desktop"])
 def test_no_page_scrolls_sideways(browser, name, size):
     browser.open(name, size)
@@ -295,7 +297,7 @@ def test_no_page_scrolls_sideways(browser, name, size):
 
 
 def test_charts_fit_the_phone(browser):
-    browser.open("task/flowers-net-quick.html", PHONE)
+    browser.open("task/birds-net-quick.html", PHONE)
     browser.draw_all()
     widths = browser.run("return [...document.querySelectorAll('figure.chart svg')].map((one) => one.clientWidth)")
     assert widths and max(widths) <= PHONE[0] - 20
@@ -304,9 +306,9 @@ def test_charts_fit_the_phone(browser):
 def test_a_chart_tells_figures_under_the_pointer_and_has_words(browser, driver):
     from selenium.webdriver import ActionChains
 
-    browser.open("task/flowers-net-quick.html")
+    browser.open("task/birds-net-quick.html")
     browser.draw_all()
-    mark = browser.one("#flowers-net-quick-tradeoff svg .mark-symbol.role-mark path")
+    mark = browser.one("#birds-net-quick-tradeoff svg .mark-symbol.role-mark path")
     browser.run("arguments[0].scrollIntoView({ block: 'center' })", mark)
     ActionChains(driver).move_to_element(mark).perform()
     browser.until("return document.querySelector('#vg-tooltip-element.visible')?.textContent.includes('method')")
@@ -315,17 +317,17 @@ def test_a_chart_tells_figures_under_the_pointer_and_has_words(browser, driver):
 
 
 def test_a_chart_can_be_saved(browser):
-    browser.open("task/flowers-net-quick.html")
+    browser.open("task/birds-net-quick.html")
     browser.draw_all()
     browser.run(
         "HTMLAnchorElement.prototype.click = function () { window.saved = [this.download, this.href.slice(0, 20)]; }"
     )
     for kind, begin in (("PNG", "data:image/png"), ("SVG", "blob:")):
         browser.run("window.saved = null")
-        button = next(one for one in browser.all("#flowers-net-quick-accuracy .files button") if one.text == kind)
+        button = next(one for one in browser.all("#birds-net-quick-accuracy .files button") if one.text == kind)
         browser.run("arguments[0].click()", button)
         name, address = browser.until("return window.saved")
-        assert name == f"flowers-net-quick-accuracy.{kind.lower()}"
+        assert name == f"birds-net-quick-accuracy.{kind.lower()}"
         assert address.startswith((begin, "data:", "blob:"))
 
 
@@ -354,4 +356,4 @@ def test_five_hundred_methods_stay_usable(driver, tmp_path):
     assert len(browser.methods()) == 500
 
 
-SLACK = 3  # tests share their cores with others; docs/leaderboard.md has the figures of an idle machine
+SLACK = 3  # tests share their cores with others
