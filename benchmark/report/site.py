@@ -5,6 +5,7 @@ Names, reasons and provenance come from rows that anyone may submit: they are es
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ import vl_convert
 from markupsafe import Markup
 
 from benchmark.errors import InputError
-from benchmark.report import charts, site_table, views
+from benchmark.report import charts, publication, site_table, views
 from benchmark.report.board import About, Board, Leaderboard, Overall
 from benchmark.report.collapse import counted, title_of
 from benchmark.report.site_table import Record
@@ -30,15 +31,10 @@ ASSETS = ("site.css", "site.js", "theme.js")
 DOWNLOADS = (("CSV", "leaderboard.csv"), ("Markdown", "leaderboard.md"), ("LaTeX", "leaderboard.tex"))
 PROVENANCE = (*CELL_COLUMNS, *SELECTION_COLUMNS, *COST_COLUMNS, *PROVENANCE_COLUMNS, "folder")
 NOTES = (
-    "Means are over seeds; their 95 % t-intervals (n − 1) are for the expected score over seeds, with this training "
-    "set, this test set and this recipe. They say nothing about other data.",
-    "Differences are paired with the reference over the seeds that both have: methods share initial weights, batch "
-    "order and crops per seed. A bold difference has an interval without 0, before any correction for many methods.",
-    "“Cannot be told from the best”: no method is significantly better at 5 %, corrected over all pairs of the board.",
-    "Rank intervals are percentile bootstrap intervals over seeds, with the same seeds for all methods of a resample.",
-    "Methods with fewer than three seeds are shown and not ranked. Failed and missing cells are named, never dropped.",
-    "Pretraining seconds are comparable where the machine is the same; the rows say which it was.",
+    ("Every figure", "of the test split, read once after all choices; accuracies in per cent."),
+    ("Seconds", "are comparable where the machine is the same; each row's provenance says which it was."),
 )
+BULLET = re.compile(r"^- \*\*(.+?)\*\*: (.+?)(?=^- |\Z)", re.MULTILINE | re.DOTALL)  # of `publication.foot`
 
 
 @dataclass(frozen=True)
@@ -168,6 +164,7 @@ def _task(site: _Site, board: Board) -> str:
         facts=[*counts, ("Reference", board.reference or "none: it has no finished row here")],
         charts=charts.of_board(board, site.long[board.slug], _families(site)),
         definition=list(board.group.items()),
+        notes=_notes(board),
         **_filters(site, [board]),
     )
 
@@ -218,7 +215,7 @@ def _standing(board: Board, line: Record) -> list[tuple[str, str]]:
     """Where a method stands on a board."""
     ranked = int(board.lines["separable"].sum())
     low, high = line["rank_low"], line["rank_high"]
-    span = f" (95 % interval {low:g} to {high:g})" if low < high else ""
+    span = f" (at 95 %: {low:g} to {high:g})" if low < high else ""
     facts = [("Rank", f"{line['rank']:g} of {ranked}{span}" if line["separable"] else "not ranked: too few seeds")]
     if line["n"]:
         facts.append((site_table.heading(board.metric), site_table.figure(line[board.metric], board.metric)))
@@ -304,6 +301,12 @@ def _filters(site: _Site, boards: Sequence[Board]) -> dict[str, Any]:
     return {"choices": {**choices, "family": sorted(families)}, "total": total}
 
 
+def _notes(board: Board) -> list[tuple[str, str]]:
+    """What `publication.foot` says of every figure, in the words of this page, and what is only here."""
+    said = [(name, " ".join(text.replace("**", "").split())) for name, text in BULLET.findall(publication.foot(board))]
+    return [("Green mark" if name == "Bold" else name, text) for name, text in said if name != "±"] + list(NOTES)
+
+
 def _families(site: _Site) -> dict[str, str]:
     return {method: about.family for method, about in site.about.items()}
 
@@ -315,10 +318,10 @@ def _page(site: _Site, template: str, root: str, **content: Any) -> str:
         "made_by": board.made_by,
         "folders": board.folders,
         "digest": board.digest,
-        "notes": NOTES,
+        "notes": _notes(board.boards[0]),
         "hint": charts.HINT,
     }
-    return _environment().get_template(template).render(**shared, **content)
+    return _environment().get_template(template).render(shared | content)
 
 
 @cache

@@ -24,6 +24,7 @@ COST = {
 }
 Record = Mapping[Any, Any]  # a line of a board
 Scale = tuple[float, float]
+UP = "ascending"
 REASON_LENGTH = 160  # of a failure, in the table; the page of the method has the whole
 
 
@@ -87,6 +88,7 @@ class Line:
     label: str
     slug: str
     family: str
+    remark: str
     classes: str
     reference: bool
     finished: bool
@@ -137,17 +139,19 @@ def heads_of(boards: Sequence[Board]) -> Heads:
     first = _shown_first(columns, metric)
     rest = [_head(name, "second", optional=name not in first) for name in columns if name != metric]
     interval = Head("whisker", "95 % interval", "of the mean over seeds; the fine line is the reference", "graphic", "")
+    references = {board.reference for board in boards if board.reference}
+    reference = next(iter(references)) if len(references) == 1 else "reference"
     fixed = [
-        Head("rank", "Rank", "of the mean over seeds, with its 95 % bootstrap interval", "rank", "ascending"),
-        Head("method", "Method", "", "method", "ascending"),
+        Head("rank", "Rank", "of the mean; below, the ranks that it may have, all methods at once at 95 %", "rank", UP),
+        Head("method", "Method", "", "method", UP),
         _head(metric, "score"),
         interval,
-        Head("difference", "Δ reference", "paired difference to the reference, percentage points, 95 % interval"),
+        Head("difference", f"Δ {reference}", f"paired difference to the {reference}, 95 % interval; bold: without 0"),
         Head("seeds", "Seeds", "finished seeds", "seeds"),
     ]
     tests = [
-        Head("p_holm", "p (Holm)", "paired t-test against the reference, Holm over methods", "optional", "ascending"),
-        Head("effect", "effect size", "standardised paired difference to the reference", "optional"),
+        Head("p_holm", "p (Holm)", "paired t-test against the reference, Holm over methods", "optional", UP),
+        Head("effect", "effect size", "paired difference over its standard deviation over seeds, unbiased", "optional"),
     ]
     return Heads((*fixed, *rest, *tests), title_of(metric))
 
@@ -217,7 +221,7 @@ def _shown_first(columns: Sequence[str], metric: str) -> set[str]:
 
 def _head(name: str, classes: str, *, optional: bool = False) -> Head:
     meaning = METRICS[name].meaning if name in METRICS else COST.get(name, ("", ""))[1]
-    first = "ascending" if name.endswith("_seconds") or name == "peak_memory_mb" else "descending"
+    first = UP if name.endswith("_seconds") or name == "peak_memory_mb" else "descending"
     return Head(name, heading(name), meaning, " ".join(filter(None, (classes, "optional" * optional))), first)
 
 
@@ -228,6 +232,7 @@ def _line(board: Board, line: Record, heads: Heads, about: Mapping[str, About], 
         label=line["label"],
         slug=line["slug"],
         family=known.family if known else "unknown",
+        remark="" if line["separable"] else f"{counted(line['n'], 'seed')}: not ranked",
         classes=" ".join(filter(None, ("tied" * bool(line["tied"]), state))),
         reference=line["label"] == board.reference,
         finished=bool(line["n"]),
@@ -250,8 +255,7 @@ def _cell(board: Board, line: Record, head: Head) -> Cell:
     if name == "difference":
         return _difference(board, line)
     if name == "seeds":
-        few = "" if line["separable"] else "not ranked"
-        return Cell(str(line["n"]), few, _key(line["n"]), classes=head.classes)
+        return Cell(str(line["n"]), sort=_key(line["n"]), classes=head.classes)
     if name not in board.columns and name not in board.lines:
         return Cell("–", classes=head.classes)
     value = line[name]

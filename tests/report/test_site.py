@@ -12,7 +12,7 @@ from leaderboards import built, names, rows
 from safetensors.numpy import save_file
 
 from benchmark.errors import InputError
-from benchmark.report import site, site_table
+from benchmark.report import publication, site, site_table
 from benchmark.report.board import About
 
 HOSTILE = '<script>alert("1")</script>'
@@ -106,7 +106,7 @@ def test_the_figures_of_a_line_are_those_of_the_board(written):
     assert cells["difference"].text == "\N{MINUS SIGN}13.3"
     assert cells["coarse_acc"].text == f"{100 * (0.97 - 0.1 * 0.76667**2):.1f}"
     assert cells["pretrain_seconds"].text == "11.0"
-    assert cells["seeds"].text == "3" and cells["seeds"].detail == ""
+    assert cells["seeds"].text == "3" and shown.lines[1].remark == ""
     assert float(cells["fine_linear_acc"].sort) == pytest.approx(0.76667, abs=1e-5)
     assert shown.lines[0].family == "control" and shown.lines[2].family == "unknown"
 
@@ -160,6 +160,16 @@ def test_provenance_has_every_row_and_shares_what_all_have(written):
     assert len(data["labels"]) == 24 and set(data["labels"]) == set(names(6))
     assert data["columns"]["git_commit"] == "e" * 40
     assert len(data["columns"]["key"]) == 24
+
+
+def test_the_foot_says_what_the_other_documents_say(pages):
+    board = built(rows(names(2))).boards[0]
+    said = re.findall(r"^- \*\*(.+?)\*\*", publication.foot(board), re.MULTILINE)
+    assert len(said) > 3
+    for name in said:
+        assert name in ("Bold", "±") or f"{name}: " in pages["index.html"].text
+    assert "Green mark: the tie group of the best" in pages["index.html"].text
+    assert "**" not in pages["index.html"].text
 
 
 def test_names_and_reasons_stay_text(tmp_path):
