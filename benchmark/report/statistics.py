@@ -352,12 +352,15 @@ def detectable(n: int, std: float, comparisons: int, power: float = 0.8) -> floa
     """
     if n < MIN_SEEDS or not std > 0:
         return float("nan")
-    critical = -special.stdtrit(n - 1, ALPHA / comparisons / 2)
+    df = n - 1
+    critical = -special.stdtrit(df, ALPHA / comparisons / 2)
 
     def lacking(shift: float) -> float:
-        return float(power - 1 + special.nctdtr(n - 1, shift, critical))  # significant in the wrong direction: no find
+        return float(power - 1 + special.nctdtr(df, shift, critical))  # significant in the wrong direction: no find
 
-    return float(optimize.brentq(lacking, 0, 10 + 10 * critical) * std / np.sqrt(n))
+    each = np.sqrt(power)  # a shift at which numerator and denominator both suffice as often as this, independently
+    enough = critical * np.sqrt(special.chdtri(df, 1 - each) / df) + special.ndtri(each)
+    return float(optimize.brentq(lacking, 0, enough) * std / np.sqrt(n))
 
 
 def _moments(values: Floats) -> tuple[Ints, Floats, Floats]:
@@ -449,13 +452,24 @@ def _effects(n: Ints, mean: Floats, std: Floats) -> tuple[Floats, Floats, Floats
 
 
 def _noncentrality(t: Floats, df: Floats, probability: float) -> Floats:
-    """The shift of a noncentral t that leaves this probability below t, by bisection."""
-    low, high = -4 - 4 * np.abs(t), 4 + 4 * np.abs(t)
-    for _ in range(35):  # to 1e-9 of the first bracket
+    """The shift of a noncentral t, (Z + shift) / S, that leaves this probability below t; (k,).
+
+    By bisection between two bounds that bring either S or Z alone to the tail: outside of them SciPy's distribution
+    function is NaN at times. Beyond 1,000 Z counts for nothing.
+    """
+    size, below = np.abs(t), np.where(t >= 0, probability, 1 - probability)  # by symmetry
+
+    def scaled(tail: Floats) -> Floats:  # size times the S that is exceeded with this probability
+        found: Floats = size * np.sqrt(special.chdtri(df, tail) / df)
+        return found
+
+    low = scaled((1 + below) / 2) + special.ndtri((1 - below) / 2)
+    high = scaled(below / 2) - special.ndtri(below / 2)
+    for _ in range(35):  # to 1e-10 of the first bracket
         middle = (low + high) / 2
-        above = special.nctdtr(df, middle, t) > probability  # falls with the shift
+        above = special.nctdtr(df, middle, size) > below  # falls with the shift
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return low
+    return np.where(t >= 0, 1, -1) * np.where(size > 1000, scaled(below), low)
 
 
 def _rank(scores: Floats) -> Floats:

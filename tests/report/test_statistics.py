@@ -194,6 +194,17 @@ def test_two_methods_need_no_correction(scores):
     assert st.separations(scores[:, :2])[0, 1] == pytest.approx(test.pvalue, rel=1e-9)
 
 
+@pytest.mark.parametrize("df", [2.0, 4.0, 19.0, 99.0])
+def test_noncentral_shifts_are_those_of_a_sum_over_quantiles(df):
+    t = np.array([-300.0, -4, -0.5, 0, 1, 3, 30, 900, 1100, 1e7])
+    u = (np.arange(100_000) + 0.5) / 100_000
+    spread = np.sqrt(stats.chi2.ppf(u, df) / df)
+    for probability in (0.025, 0.975):
+        for value, shift in zip(t, st._noncentrality(t, np.full(10, df), probability), strict=True):
+            below = stats.norm.cdf(value * spread - shift).mean()  # P((Z + shift) / S < t)
+            assert below == pytest.approx(probability, abs=1e-3 if value == 1100 else 2e-5), value
+
+
 def test_ties_are_with_all_that_nothing_beats():
     p = np.full((3, 3), NAN)
     p[0, 1] = p[1, 0] = 0.20
@@ -298,8 +309,9 @@ def test_cliques_by_hand():
 
 
 def test_what_can_be_detected_is_that_of_statsmodels():
-    for n, comparisons in ((3, 1), (5, 6), (10, 31)):
+    for n, comparisons in ((3, 1), (5, 6), (10, 31), (20, 1), (50, 21)):
         found = st.detectable(n, 0.02, comparisons)
         power = TTestPower().power(found / 0.02, n, 0.05 / comparisons, alternative="two-sided")
         assert power == pytest.approx(0.8, abs=1e-5)
+    assert st.detectable(3, 0.02, 124_750) > st.detectable(3, 0.02, 21) > st.detectable(3, 0.02, 21, power=0.5)
     assert np.isnan(st.detectable(2, 0.02, 1)) and np.isnan(st.detectable(5, NAN, 1))
