@@ -156,7 +156,7 @@ def signed_rank(paired: Floats) -> Floats:
     Returns:
         (k,) two-sided p; 1 if all are zero, NaN for fewer than six differences.
 
-    Source: Wilcoxon 1945; Pratt & Gibbons 1981, section 3.7 on ties.
+    Source: Wilcoxon 1945, Biometrics Bulletin 1; with ties the distribution is that given the mid-ranks.
     """
     sizes = np.where(paired != 0, np.abs(paired), np.nan)
     doubled = np.nan_to_num(2 * stats.rankdata(sizes, axis=0, nan_policy="omit"))  # mid-ranks are halves

@@ -2,11 +2,13 @@
 
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scikit_posthocs import posthoc_nemenyi_friedman
-from scipy import stats
+from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
@@ -14,6 +16,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 from benchmark.report import statistics as st
 
 NAN = float("nan")
+DOCS = Path(__file__).parents[2] / "docs" / "statistics.md"
 
 
 @pytest.fixture
@@ -201,7 +204,7 @@ def test_noncentral_shifts_are_those_of_a_sum_over_quantiles(df):
     spread = np.sqrt(stats.chi2.ppf(u, df) / df)
     for probability in (0.025, 0.975):
         for value, shift in zip(t, st._noncentrality(t, np.full(10, df), probability), strict=True):
-            below = stats.norm.cdf(value * spread - shift).mean()  # P((Z + shift) / S < t)
+            below = special.ndtr(value * spread - shift).mean()  # P((Z + shift) / S < t)
             assert below == pytest.approx(probability, abs=1e-3 if value == 1100 else 2e-5), value
 
 
@@ -315,3 +318,11 @@ def test_what_can_be_detected_is_that_of_statsmodels():
         assert power == pytest.approx(0.8, abs=1e-5)
     assert st.detectable(3, 0.02, 124_750) > st.detectable(3, 0.02, 21) > st.detectable(3, 0.02, 21, power=0.5)
     assert np.isnan(st.detectable(2, 0.02, 1)) and np.isnan(st.detectable(5, NAN, 1))
+
+
+def test_the_docs_table_of_detectable_differences_is_true():
+    lines = re.findall(r"^\| (3|5|10|20) \| ([\d. |]+) \|$", DOCS.read_text(), flags=re.MULTILINE)
+    assert len(lines) == 4
+    for seeds, cells in lines:
+        expected = [st.detectable(int(seeds), 1.0, comparisons) for comparisons in (1, 6, 31, 21, 496)]
+        np.testing.assert_allclose([float(cell) for cell in cells.split("|")], expected, rtol=5e-3)
