@@ -205,7 +205,7 @@ def test_noncentral_shifts_are_those_of_a_sum_over_quantiles(df):
     for probability in (0.025, 0.975):
         for value, shift in zip(t, st._noncentrality(t, np.full(10, df), probability), strict=True):
             below = special.ndtr(value * spread - shift).mean()  # P((Z + shift) / S < t)
-            assert below == pytest.approx(probability, abs=1e-3 if value == 1100 else 2e-5), value
+            assert below == pytest.approx(probability, abs=1e-3 if value == 1100 else 1e-4), value
 
 
 def test_ties_are_with_all_that_nothing_beats():
