@@ -33,8 +33,8 @@ LAYERS = [
     ["provenance"],
     ["cell"],
     ["store", "report"],
-    ["sweep", "speed", "check", "doctor", "external", "verify"],
-    ["speed_scores"],
+    ["speed_leaderboard", "sweep", "speed", "check", "doctor", "external", "verify"],
+    ["speed_scores", "standing"],
     ["options", "catalogue", "console"],
     ["cli"],
 ]
@@ -68,8 +68,8 @@ def test_imports_go_one_way(path):
 
 
 def test_the_report_never_imports_torch():
-    modules = "benchmark.report.table, benchmark.report.collapse, benchmark.report.collapse_figures, benchmark.store"
-    modules += ", benchmark.report.statistics"
+    of_report = sorted(path.stem for path in (PACKAGE / "report").glob("[a-z]*.py"))
+    modules = ", ".join(["benchmark.store", *(f"benchmark.report.{name}" for name in of_report)])
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -118,7 +118,8 @@ def test_the_wheel_runs_elsewhere_with_its_own_yamls(wheel, tmp_path):
         archive.extractall(tmp_path / "site")
     wanted = {f"benchmark/hierarchies/{path.name}" for path in (ROOT / "datasets").glob("*.*") if path.suffix != ".md"}
     wanted |= {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.yaml")}
-    wanted |= {str(path.relative_to(ROOT)) for pattern in ("*.py", "*.txt") for path in PACKAGE.rglob(pattern)}
+    kinds = ("*.py", "*.txt", "*.html", "*.css", "*.js")
+    wanted |= {str(path.relative_to(ROOT)) for pattern in kinds for path in PACKAGE.rglob(pattern)}
     assert wanted <= names
     assert not any(name.startswith(("datasets/", "results/", "tests/")) for name in names)
     code = (

@@ -123,7 +123,7 @@ def differences(values: Floats, reference: int) -> Differences:
     std = _without_rounding(std, values)
     half = _half_width(n, std)
     p_t = _p_of_t(n, mean, std)
-    wilcoxon = signed_rank(paired)
+    wilcoxon = signedranks(paired)
     effect, effect_low, effect_high = _effects(n, mean, std)
     return Differences(n, mean, mean - half, mean + half, p_t, wilcoxon, holm(p_t), effect, effect_low, effect_high)
 
@@ -147,7 +147,7 @@ def holm(p: Floats) -> Floats:
     return adjusted.reshape(p.shape)
 
 
-def signed_rank(paired: Floats) -> Floats:
+def signedranks(paired: Floats) -> Floats:
     """Wilcoxon's signed-rank test of each column, exact also with ties: all 2^n signs of the mid-ranks at hand.
 
     Args:
@@ -263,7 +263,7 @@ def rank_intervals(values: Floats, rng: np.random.Generator, resamples: int = 20
         without a seed, no interval with one. Where a resample has no seed of a method, it is left out for that method.
     """
     drawn = _resampled_ranks(values, rng, resamples)
-    return (_rank(_moments(values)[1]), *_percentiles(drawn))
+    return (ranks(_moments(values)[1]), *_percentiles(drawn))
 
 
 def mean_rank_intervals(
@@ -279,7 +279,7 @@ def mean_rank_intervals(
     Returns:
         Mean rank and the 2.5 and 97.5 percentiles over resamples, each (k,).
     """
-    observed = np.mean([_rank(_moments(values)[1]) for values in tasks], axis=0)
+    observed = np.mean([ranks(_moments(values)[1]) for values in tasks], axis=0)
     drawn = np.mean([_resampled_ranks(values, rng, resamples) for values in tasks], axis=0)
     return (observed, *_percentiles(drawn))
 
@@ -292,12 +292,12 @@ def friedman(scores: Floats) -> Friedman:
 
     Source: Friedman 1937; Demšar 2006, JMLR 7, section 3.2.2.
     """
-    ranks = _rank(scores)
+    of_tasks = ranks(scores)
     tasks, methods = scores.shape
-    if methods < 3 or tasks < 2 or np.ptp(ranks, axis=1).max() == 0:
-        return Friedman(float("nan"), float("nan"), ranks.mean(axis=0))
-    found = stats.friedmanchisquare(*ranks.T)
-    return Friedman(float(found.statistic), float(found.pvalue), ranks.mean(axis=0))
+    if methods < 3 or tasks < 2 or np.ptp(of_tasks, axis=1).max() == 0:
+        return Friedman(float("nan"), float("nan"), of_tasks.mean(axis=0))
+    found = stats.friedmanchisquare(*of_tasks.T)
+    return Friedman(float(found.statistic), float(found.pvalue), of_tasks.mean(axis=0))
 
 
 def critical_difference(num_methods: int, num_tasks: int) -> float:
@@ -472,7 +472,7 @@ def _noncentrality(t: Floats, df: Floats, probability: float) -> Floats:
     return np.where(t >= 0, 1, -1) * np.where(size > 1000, scaled(below), low)
 
 
-def _rank(scores: Floats) -> Floats:
+def ranks(scores: Floats) -> Floats:
     """(…, k) -> ranks along the last axis, 1 for the highest, mid-ranks; NaN has none."""
     size = np.abs(scores).max(initial=0, where=np.isfinite(scores))
     rounded = np.round(scores / (ROUNDING * size if size > 0 else 1))
@@ -488,7 +488,7 @@ def _resampled_ranks(values: Floats, rng: np.random.Generator, resamples: int) -
     with np.errstate(invalid="ignore", divide="ignore"):
         drawn = (weights @ np.where(present, values - mean, 0)) / (weights @ present)  # (B, k), from the mean
         wider = np.sqrt(n / (n - 1)) * special.stdtrit(np.maximum(n - 1, 1), (1 + LEVEL) / 2)
-        return _rank(mean + np.where(n > 1, wider, np.nan) / special.ndtri((1 + LEVEL) / 2) * drawn)
+        return ranks(mean + np.where(n > 1, wider, np.nan) / special.ndtri((1 + LEVEL) / 2) * drawn)
 
 
 def _percentiles(ranks: Floats) -> tuple[Floats, Floats]:
