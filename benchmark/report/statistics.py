@@ -123,7 +123,7 @@ def differences(values: Floats, reference: int) -> Differences:
     std = _without_rounding(std, values)
     half = _half_width(n, std)
     p_t = _p_of_t(n, mean, std)
-    wilcoxon = signedranks(paired)
+    wilcoxon = signed_rank(paired)
     effect, effect_low, effect_high = _effects(n, mean, std)
     return Differences(n, mean, mean - half, mean + half, p_t, wilcoxon, holm(p_t), effect, effect_low, effect_high)
 
@@ -147,7 +147,7 @@ def holm(p: Floats) -> Floats:
     return adjusted.reshape(p.shape)
 
 
-def signedranks(paired: Floats) -> Floats:
+def signed_rank(paired: Floats) -> Floats:
     """Wilcoxon's signed-rank test of each column, exact also with ties: all 2^n signs of the mid-ranks at hand.
 
     Args:
@@ -223,6 +223,20 @@ def tied(means: Floats, p: Floats) -> Bools:
     better = means[None, :] > means[:, None]
     found: Bools = ~(better & (p < ALPHA)).any(axis=1) & ~np.isnan(means)
     return found
+
+
+def ranks(scores: Floats) -> Floats:
+    """Ranks along the last axis, ties by mid-rank.
+
+    Args:
+        scores: (…, k), higher is better, NaN where missing; scores that only rounding tells apart are equal.
+
+    Returns:
+        (…, k), 1 is best; NaN has none.
+    """
+    size = np.abs(scores).max(initial=0, where=np.isfinite(scores))
+    rounded = np.round(scores / (ROUNDING * size if size > 0 else 1))
+    return np.asarray(stats.rankdata(-rounded, axis=-1, nan_policy="omit"), np.float64)
 
 
 def rank_bounds(means: Floats, p: Floats) -> tuple[Floats, Floats]:
@@ -472,13 +486,6 @@ def _noncentrality(t: Floats, df: Floats, probability: float) -> Floats:
     return np.where(t >= 0, 1, -1) * np.where(size > 1000, scaled(below), low)
 
 
-def ranks(scores: Floats) -> Floats:
-    """(…, k) -> ranks along the last axis, 1 for the highest, mid-ranks; NaN has none."""
-    size = np.abs(scores).max(initial=0, where=np.isfinite(scores))
-    rounded = np.round(scores / (ROUNDING * size if size > 0 else 1))
-    return np.asarray(stats.rankdata(-rounded, axis=-1, nan_policy="omit"), np.float64)
-
-
 def _resampled_ranks(values: Floats, rng: np.random.Generator, resamples: int) -> Floats:
     """(n, k) -> (B, k) ranks of means over seeds drawn with replacement, widened as `rank_intervals` says."""
     n, mean, _ = _moments(values)
@@ -491,8 +498,8 @@ def _resampled_ranks(values: Floats, rng: np.random.Generator, resamples: int) -
         return ranks(mean + np.where(n > 1, wider, np.nan) / special.ndtri((1 + LEVEL) / 2) * drawn)
 
 
-def _percentiles(ranks: Floats) -> tuple[Floats, Floats]:
+def _percentiles(drawn: Floats) -> tuple[Floats, Floats]:
     """(B, k) -> (k,) 2.5 and 97.5 percentiles of what is not NaN."""
-    none = np.isnan(ranks).all(axis=0)
-    low, high = np.nanquantile(np.where(none, 0, ranks), [ALPHA / 2, 1 - ALPHA / 2], axis=0)
+    none = np.isnan(drawn).all(axis=0)
+    low, high = np.nanquantile(np.where(none, 0, drawn), [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     return np.where(none, np.nan, low), np.where(none, np.nan, high)

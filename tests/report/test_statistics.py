@@ -218,6 +218,11 @@ def test_ties_are_with_all_that_nothing_beats():
     np.testing.assert_array_equal(st.tied(np.array([NAN, 0.8, 0.9]), p), [False, True, True])
 
 
+def test_ranks_by_hand():
+    scores = np.array([[0.5, 0.7, 0.1 + 0.4, 0.2], [0.3, NAN, 0.1 + 0.2, 0.9]])  # 0.1 + 0.2 is not 0.3 in bits
+    np.testing.assert_array_equal(st.ranks(scores), [[2.5, 1, 2.5, 4], [2.5, NAN, 2.5, 1]])
+
+
 def test_rank_bounds_by_hand():
     p = np.full((4, 4), NAN)
     for a, b, value in ((0, 1, 0.01), (0, 2, 0.3), (0, 3, 0.001), (1, 2, 0.2), (1, 3, 0.04), (2, 3, 0.06)):
