@@ -33,7 +33,7 @@ LAYERS = [
     ["provenance"],
     ["cell"],
     ["store", "report"],
-    ["sweep", "speed", "check", "doctor", "external", "verify"],
+    ["speed_leaderboard", "sweep", "speed", "check", "doctor", "external", "verify"],
     ["speed_scores", "standing"],
     ["options", "catalogue", "console"],
     ["cli"],
