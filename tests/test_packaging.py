@@ -34,7 +34,7 @@ LAYERS = [
     ["cell"],
     ["store", "report"],
     ["sweep", "speed", "check", "doctor", "external", "verify"],
-    ["speed_scores"],
+    ["speed_scores", "submission"],
     ["options", "catalogue", "console"],
     ["cli"],
 ]

@@ -143,7 +143,7 @@ def test_nothing_half_written_is_left(store, toy_cell):
         pass
 
     with pytest.raises(TypeError):
-        store_module._publish(store.cells / "x.json", Unwritable())
+        store_module.write_once(store.cells / "x.json", Unwritable())
     assert list(store.cells.iterdir()) == []
 
 
@@ -217,11 +217,11 @@ def test_a_writer_killed_at_any_moment_leaves_whole_rows_or_none(tmp_path):
     script = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from benchmark.store import _json, _publish
+        from benchmark.store import encode, write_once
         folder = Path(sys.argv[1])
         print("ready", flush=True)
         for i in range(10**6):
-            _publish(folder / f"{i}.json", _json({"i": i, "filler": "x" * 20000}))
+            write_once(folder / f"{i}.json", encode({"i": i, "filler": "x" * 20000}))
     """)
     for delay in (0.01, 0.03, 0.06):
         folder = tmp_path / str(delay)
