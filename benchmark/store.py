@@ -188,7 +188,7 @@ def _read(path: Path) -> dict[str, Any]:
         sound = record["schema"] == SCHEMA_VERSION and record["cell"]["key"] == path.stem
         if sound and "reason" not in record:  # a failure has no figures
             figures(record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a whole row ({error}); delete it, its cell runs again") from error
     if not sound:
         raise InputError(f"{path}: not the row its name says; delete it, its cell runs again")

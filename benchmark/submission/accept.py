@@ -3,13 +3,14 @@
 import re
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmark import verify
+from benchmark.data.source import Watcher
 from benchmark.errors import InputError
 from benchmark.schema import METRIC_VERSION
 from benchmark.store import Store, encode, reporting, write_once
@@ -39,7 +40,7 @@ class Terms:
         replace: why rows that are published already may be replaced, one line; "": they may not.
         datasets_dir: a further folder of hierarchies.
         data_root: where images may be, whose labels are compared then.
-        watch: called with each row's key as it is checked.
+        watcher: told of every row that is computed.
     """
 
     published: Path
@@ -47,7 +48,7 @@ class Terms:
     replace: str = ""
     datasets_dir: Path | None = None
     data_root: Path | None = None
-    watch: Callable[[str], object] = field(default=lambda key: None, repr=False)
+    watcher: Watcher | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Outcome:
         replaced: keys of rows that take the place of others.
         problems: what is wrong, a line each; nothing was written if there are any.
         notes: what is worth knowing.
+        from_archive: whether they came in one.
     """
 
     folder: Path
@@ -69,6 +71,17 @@ class Outcome:
     replaced: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    from_archive: bool = False
+
+
+def check_request(what: Path, check: bool, against: str, replace: str) -> None:
+    """Raise InputError for options that do not go together."""
+    if not what.exists():
+        raise InputError(f"{what}: no such file or folder; name an archive, or a folder of published rows")
+    if what.is_dir() and (not check or replace):
+        raise InputError(f"{what} is a folder: it can only be checked; add --check, or name an archive")
+    if against and not what.is_dir():
+        raise InputError("--against is for --check of a folder of published rows; leave it out, or name the folder")
 
 
 def accept(archive: Path, terms: Terms) -> Outcome:
@@ -96,7 +109,7 @@ def accept(archive: Path, terms: Terms) -> Outcome:
         if problems := [*manifest.differences(submitted, source), *_orphans(source)]:
             return Outcome(target.folder, problems=tuple(problems))
         staged.open()
-        setting = Setting(terms.published, terms.datasets_dir, terms.data_root, watch=terms.watch)
+        setting = Setting(terms.published, terms.datasets_dir, terms.data_root, watcher=terms.watcher)
         keys = sorted(path.stem for path in source.glob("cells/*.json"))
         problems, notes = inspection.inspect(source, keys, staged, setting)
         failures, wrong = _failures(source, terms.datasets_dir)
@@ -104,9 +117,8 @@ def accept(archive: Path, terms: Terms) -> Outcome:
         problems = [*problems, *wrong, *change.problems]
         if not problems and not terms.check:
             _write(target, staged, change, failures, submitted, terms.replace)
-    return Outcome(
-        target.folder, len(keys), change.added, change.replaced, tuple(problems), (*notes, *submitted.incomplete)
-    )
+    notes = [*notes, *submitted.incomplete]
+    return Outcome(target.folder, len(keys), change.added, change.replaced, tuple(problems), tuple(notes), True)
 
 
 def _orphans(source: Path) -> Iterator[str]:
@@ -207,7 +219,7 @@ def review(folder: Path, terms: Terms, against: str = "") -> list[Outcome]:
     found = verify.folders([folder])
     fresh = {store.folder: _fresh(store, past) for store in map(Store, found)}
     unproven = frozenset(Path(at, "cells", f"{key}.json") for at, keys in fresh.items() for key in keys)
-    setting = Setting(folder, terms.datasets_dir, terms.data_root, unproven, terms.watch)
+    setting = Setting(folder, terms.datasets_dir, terms.data_root, unproven, terms.watcher)
     return [*outcomes, *(_reviewed(Store(at), keys, setting, past is not None) for at, keys in fresh.items())]
 
 
@@ -228,9 +240,8 @@ def _reviewed(store: Store, keys: list[str], setting: Setting, strict: bool) -> 
     store.check_schema()
     notes: list[str] = []
     if not strict:
-        versions = {key: store.record(key)["cell"]["metric_version"] for key in keys}
-        old = [key for key in keys if versions[key] != METRIC_VERSION]
-        keys = [key for key in keys if versions[key] == METRIC_VERSION]
+        old = [key for key in keys if _is_outdated(store.cells / f"{key}.json")]
+        keys = sorted(set(keys) - set(old))
         if old:
             notes.append(f"{len(old)} rows are of another metric version than {METRIC_VERSION}: outdated, not computed")
     with tempfile.TemporaryDirectory() as folder:
@@ -242,6 +253,15 @@ def _reviewed(store: Store, keys: list[str], setting: Setting, strict: bool) -> 
             f"{name}: is not what the rows say; any `c2f accept` into it writes it anew" for name in store.stale()
         ]
     return Outcome(store.folder, len(keys), problems=tuple(problems), notes=(*notes, *more))
+
+
+def _is_outdated(path: Path) -> bool:
+    """Whether a file is a row of another metric version; what is no row at all is not outdated but wrong."""
+    try:
+        version = rows.parse(path.read_bytes())["cell"]["metric_version"]
+    except (ValueError, LookupError, TypeError):
+        return False
+    return isinstance(version, int) and version != METRIC_VERSION
 
 
 def _strange(folder: Path) -> Iterator[str]:

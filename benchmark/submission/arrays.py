@@ -22,8 +22,6 @@ from benchmark.submission.parcel import shown
 
 MAX_IMAGES = 200_000  # of a test split; also episodes of a setting
 MAX_BYTES = 2**28  # of all arrays unpacked
-_HEADER_BYTES = 2**16
-_ERRORS = (*parcel.UNREADABLE, TypeError, SyntaxError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def read(path: Path, task: Task) -> dict[str, Any]:
             arrays = {name: _array(archive, member) for name, member in members.items()}
         for name, array in arrays.items():
             _check_values(name, array, sizes)
-    except _ERRORS as error:
+    except parcel.UNREADABLE as error:
         raise InputError(f"predictions are not those of a row ({shown(error)}); make them anew") from None
     return arrays
 
@@ -105,7 +103,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     if strange := sorted(members.keys() - wanted):
         raise ValueError(f"{strange[0]!r} is no array of theirs")
     if missing := sorted(name for name, form in wanted.items() if not form.optional and name not in members):
-        raise ValueError(f"{missing[0]} is missing")
+        raise ValueError(f"{missing[0].removesuffix('.npy')} is missing")
     total = sum(member.file_size for member in members.values())
     if total > MAX_BYTES:
         raise ValueError(f"{total:,} bytes unpacked, at most {MAX_BYTES:,} are")
@@ -126,10 +124,14 @@ class _Header:
 def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Header:
     """What an array says of itself; only as much is unpacked."""
     with archive.open(member) as file:
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError(f"{member.filename} is not in version 1.0 of the format")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        return _Header(shape, dtype, fortran, file.tell())
+        try:
+            version = np.lib.format.read_magic(file)
+            if version == (1, 0):
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+                return _Header(shape, dtype, fortran, file.tell())
+        except Exception as error:  # whatever its parser of Python literals makes of a header
+            raise ValueError(f"{member.filename} has no header of an array ({type(error).__name__})") from None
+    raise ValueError(f"{member.filename} is in version {version} of the format; expected (1, 0)")
 
 
 def _check_header(name: str, member: zipfile.ZipInfo, header: _Header, sizes: Mapping[str, int]) -> None:

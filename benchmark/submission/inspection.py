@@ -5,13 +5,14 @@ Collapse metrics need features, which are too large to be published: of those th
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark import archive, data, registry, verify
 from benchmark.data import at_hand
+from benchmark.data.source import Watcher
 from benchmark.errors import InputError
 from benchmark.schema import EXTERNAL, Cell, cell_columns
 from benchmark.store import Store
@@ -37,7 +38,7 @@ class Setting:
     datasets_dir: Path | None = None
     data_root: Path | None = None
     unproven: frozenset[Path] = frozenset()  # files of published rows that are themselves to be inspected
-    watch: Callable[[str], object] = field(default=lambda key: None, repr=False)
+    watcher: Watcher | None = None  # told of every row that is computed
 
 
 def inspect(source: Path, keys: Iterable[str], staged: Store, setting: Setting) -> tuple[list[str], list[str]]:
@@ -63,8 +64,7 @@ def inspect(source: Path, keys: Iterable[str], staged: Store, setting: Setting) 
         else:
             name = Path("predictions", f"{key}.{record['provenance']['predictions_digest'][:8]}.npz")
             staged.insert(record, (source / name).read_bytes())
-            setting.watch(key)
-    problems += _recomputed(staged, setting.datasets_dir)
+    problems += _recomputed(staged, setting)
     return problems, references.notes()
 
 
@@ -184,11 +184,11 @@ def _published(setting: Setting) -> Iterator[tuple[Subject, Truth]]:
     seen = set()
     for marker in sorted(setting.published.rglob("store.json")):
         store = Store(marker.parent)
-        for record in store.records():
-            key, subject = record["cell"]["key"], _subject(record["cell"])
-            path = store.predictions_of(key, record["provenance"].get("predictions_digest") or "none")
-            unproven = store.cells / f"{key}.json" in setting.unproven
-            if subject in seen or unproven or record["cell"]["recipe"] == EXTERNAL or not path.is_file():
+        for row in sorted(set(store.cells.glob("*.json")) - setting.unproven):
+            record = store.record(row.stem)
+            subject = _subject(record["cell"])
+            path = store.predictions_of(row.stem, record["provenance"].get("predictions_digest") or "none")
+            if subject in seen or record["cell"]["recipe"] == EXTERNAL or not path.is_file():
                 continue
             seen.add(subject)
             predictions = archive.unpack(path)
@@ -209,9 +209,13 @@ def _at_hand(cell: Cell, root: Path | None) -> Truth | None:
     return _labels_digest(splits.test.labels, splits.shots), digest
 
 
-def _recomputed(staged: Store, datasets_dir: Path | None) -> Iterator[str]:
+def _recomputed(staged: Store, setting: Setting) -> Iterator[str]:
     """Rows whose scores come out otherwise."""
-    for verdict in verify.verify(staged.folder, datasets_dir):
+    if setting.watcher:
+        setting.watcher.begin(sum(1 for _ in staged.cells.iterdir()))
+    for verdict in verify.verify(staged.folder, setting.datasets_dir):
+        if verdict.key and setting.watcher:
+            setting.watcher.step(1)
         if verdict.key and verdict.state != "equal":
-            lines = [shown(line) for line in verdict.lines[: rows.MOST]]
+            lines = rows.first([shown(line) for line in verdict.lines])
             yield f"cells/{verdict.key}.json: {verdict.state} when computed again: {'; '.join(lines)}"

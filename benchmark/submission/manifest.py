@@ -14,6 +14,7 @@ from benchmark.submission.parcel import MANIFEST, MAX_MEMBERS, MEMBER, shown
 
 FORMAT = 1  # of archives; raised when one of before cannot be read any more
 MAX_NAME = 64
+MAX_GAPS = 1000  # lines on what is missing
 # Names that Windows gives to devices, with any ending.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{kind}{digit}" for kind in ("com", "lpt") for digit in range(10))}
 
@@ -47,7 +48,7 @@ class Manifest(rows.Strict):
     paper: Annotated[rows.Text, Field(min_length=1)]
     contact: rows.Text = ""
     package_version: rows.Text
-    incomplete: Annotated[list[rows.Text], Field(max_length=1000)]
+    incomplete: Annotated[list[rows.Text], Field(max_length=MAX_GAPS)]
     files: Annotated[dict[Annotated[str, AfterValidator(_member)], File], Field(min_length=1, max_length=MAX_MEMBERS)]
 
     @property
