@@ -39,6 +39,7 @@ app = typer.Typer(
         "  c2f run --tasks fashion-mnist-groups --recipe fashion-cpu --control random-superclasses:0\n\n"
         "  c2f score features.npz --task cifar100-superclass    c2f verify results/published\n\n"
         "  c2f report collapse results/published/methods --out report\n\n"
+        "  c2f leaderboard results/methods results/cifar100 --out site\n\n"
         "  c2f submit results/mine --name mine --paper arXiv:2701.00001    c2f accept mine.zip --check\n\n"
         "  c2f list methods    c2f show method am_mixup    c2f table results/quickstart    c2f doctor"
     ),
@@ -64,12 +65,25 @@ def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
-    """Run the quickstart suite if no command is given."""
+    """Run the quickstart suite and write its leaderboard if no command is given."""
     if version:
         console.print(benchmark.__version__)
         raise typer.Exit
     if context.invoked_subcommand is None:
-        run()
+        _quickstart()
+
+
+def _quickstart() -> None:
+    failed = False
+    try:
+        run(keep_features=True)
+    except typer.Exit as stop:
+        if stop.exit_code != 1:
+            raise
+        failed = True  # a leaderboard shows failed cells, too
+    leaderboard([Path("results/quickstart")])
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -697,6 +711,60 @@ def report_collapse(
     files = collapse.write(found, folder, named)
     files += [file for one in found for file in collapse_figures.write(one, folder, chosen.pairs, named)]
     console.print(f"{', '.join(file.name for file in files)} written to {folder}.", markup=False, soft_wrap=True)
+
+
+@app.command()
+def leaderboard(
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RESULTS", help="Results folders, folders of them, or results.csv; default results/."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; default leaderboard/ in the first of RESULTS.")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="What ranks: an accuracy of the head or a read-out; see `c2f list metrics`.")
+    ] = "fine_linear_acc",
+    reference: Annotated[str, typer.Option(help="Method that differences are to.")] = "baseline",
+    columns: Annotated[
+        str,
+        typer.Option(help="Comma list of columns beside it: metrics, coarse_val_acc, costs as pretrain_seconds."),
+    ] = "",
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """From rows to a publication: who is told apart from whom, as a site, Markdown, LaTeX and CSV.
+
+    Rows are compared within a task, backbone and recipe. Means have t intervals over seeds; differences to the
+    reference are paired by seed; bold is the tie group of the best; methods with fewer than three seeds are shown and
+    not ranked; failed, missing and outdated rows are listed with their reason. docs/statistics.md says how.
+
+    index.html opens in a browser as it is, without a server or a network. Examples:
+
+      c2f leaderboard results/quickstart
+
+      c2f leaderboard results/cifar100 results/submitted --out site --metric fine_knn_acc
+
+      c2f leaderboard results/methods --reference mixup --columns coarse_acc,rankme,pretrain_seconds
+    """
+    from benchmark import options, standing
+    from benchmark.console import show_leaderboard
+    from benchmark.report import leaderboard as boards
+    from benchmark.report import publication, site
+
+    _load(plugin)
+    paths = results or [Path("results")]
+    frame = boards.read(paths)
+    shown = options.names_of("--columns", columns) or boards.COLUMNS
+    current = standing.current(frame["task"].unique(), datasets_dir)
+    found = boards.build(frame, metric, reference, shown, current)
+    folder = out or (paths[0] if paths[0].is_dir() else paths[0].parent) / "leaderboard"
+    files = publication.write(found, folder)
+    kept = standing.kept_features(frame, datasets_dir)
+    page = site.write(found, folder, standing.about(frame["method"].unique()), kept)
+    show_leaderboard(console, found)
+    console.print(f"{', '.join(file.name for file in files)} written to {folder}.", markup=False, soft_wrap=True)
+    console.print(f"Open {page} in a browser.", markup=False, soft_wrap=True)
 
 
 @app.command()

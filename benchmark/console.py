@@ -1,5 +1,6 @@
 """What a run shows: two progress bars on a terminal, plain lines elsewhere, nothing if asked to be quiet."""
 
+import dataclasses
 import math
 import time
 from collections import Counter
@@ -22,13 +23,14 @@ from rich.progress import (
 from rich.table import Table as RichTable
 
 from benchmark.metrics import METRICS, Figure, is_headline
-from benchmark.report import collapse, table
+from benchmark.report import collapse, publication, table
 from benchmark.schema import Cell, Row
 
 if TYPE_CHECKING:
     from benchmark.check import Finding as FileFinding
     from benchmark.conformance import Finding
     from benchmark.doctor import Verdict as TaskVerdict
+    from benchmark.report.board import Leaderboard
     from benchmark.report.collapse import Comparison
     from benchmark.submission.accept import Outcome
     from benchmark.verify import Verdict
@@ -293,6 +295,21 @@ def show_collapse(console: Console, found: "Iterable[Comparison]", readouts: Seq
             console.print(f"\n{heading}", style="bold", markup=False)
             console.print(_drawn(lines))
     console.print(f"\n{collapse.FOOT}".replace("\\", ""), style="dim", markup=False)
+
+
+def show_leaderboard(console: Console, found: "Leaderboard") -> None:
+    """Print every comparison: the ranking with intervals, and what these seeds can show."""
+    for board in found.boards:
+        console.print(f"\n{board.title}", style="bold", markup=False)
+        shown = publication.cells(dataclasses.replace(board, columns=board.columns[:1]))
+        drawn = RichTable(*shown.columns, box=None, padding=(0, 1, 0, 0), header_style="bold")
+        for tied, cells in zip(board.lines["tied"], shown.to_numpy().tolist(), strict=True):
+            drawn.add_row(*(escape(cell) for cell in cells), style="bold" if tied else "")
+        console.print(drawn)
+        for remark in (*publication.remarks(board), *publication.troubles(board)):
+            console.print(remark, markup=False)
+    for line in publication.outdated(found):
+        console.print(f"no longer counts: {line}", style="yellow", markup=False)
 
 
 def _drawn(lines: pd.DataFrame) -> RichTable:

@@ -1,7 +1,7 @@
 """Predictions -> lines of scores.csv: what the head and the read-outs are worth, with intervals. Pure; no network.
 
 Every metric has one figure of all images, NaN where it is undefined. Superclasses are those of the true label; theirs
-are left out where undefined, and for 5-way and all-way episodes, which mix superclasses. `WORST` is the lowest of them.
+are left out where undefined. `WORST` is the lowest of them.
 
 Intervals are 95 %: percentiles over resamples of the test images for scores of images (accuracies, recall, MAP@R,
 calibration, confidence), 1.96 standard errors over episodes for few-shot accuracies, none for clustering. That of a
@@ -153,13 +153,11 @@ def _resampled(values: Tensor) -> _Value:
     return _Value(float(values[0]), *resampling.interval(values[1:]))
 
 
-def _few_shot(episodes: Tensor) -> _Found:
-    """Of (E, 2) accuracies and coarse labels; those of several superclasses have -1."""
-    accuracy, coarse = episodes.double().T
-    if (coarse < 0).any() or not len(coarse):
-        return _Found(_mean(accuracy))
-    each = [_mean(accuracy[coarse == label]) for label in range(int(coarse.max()) + 1)]
-    return _Found(_mean(accuracy), _lowest(each), each)
+def _few_shot(counts: Tensor) -> _Found:
+    """Of queries answered right and asked, (E, K, 2); each episode that asks about a superclass counts for it alike."""
+    right, asked = counts.double().unbind(dim=2)  # (E, K)
+    each = [_mean((right / asked)[asked[:, label] > 0, label]) for label in range(counts.shape[1])]
+    return _Found(_mean(right.sum(dim=1) / asked.sum(dim=1)), _lowest(each), each)
 
 
 def _mean(accuracy: Tensor) -> _Value:

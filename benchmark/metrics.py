@@ -343,7 +343,8 @@ class Predictions:
         ncm: (N,) int64.
         first_hit: (N,) int64 >= 1, rank of the nearest other test image of the same fine class; 0 if there is none.
         average_precision: (N,) float32, at R; NaN if the class has no other image.
-        episodes: for each setting, e.g. "5way_1shot", (E, 2) float32: accuracy and coarse label (-1: several).
+        episodes: for each setting, e.g. "5way_1shot", (E, K, 2) int64: queries of each superclass that
+            were answered right, and all of them.
         clusters: (N,) int64, cluster inside the image's superclass.
         tuned: (N,) int64, fine classes by the fine-tuned network; None if there is none.
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA_VERSION = 2  # of the files under results/<suite>/; raised when a stored row changes its meaning
-METRIC_VERSION = 3  # of the scores; raised when a definition changes or one is added, so that old cells are scored anew
+METRIC_VERSION = 4  # of the scores; raised when a definition changes or one is added, so that old cells are scored anew
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")  # only such names ever become paths
 

@@ -30,7 +30,7 @@ def predictions(rng):
         ncm=classes(100, 40),
         first_hit=classes(40, 40),
         average_precision=torch.rand(40, generator=rng).index_fill(0, torch.tensor([3]), float("nan")),
-        episodes={"5way_1shot": torch.rand(7, 2, generator=rng), "intra_5shot": torch.full((3, 2), -1.0)},
+        episodes={"5way_1shot": classes(75, 7, 20, 2), "intra_5shot": classes(300, 3, 20, 2)},
         clusters=classes(5, 40) - 1,
     )
 

@@ -28,7 +28,12 @@ def predictions(rng: torch.Generator) -> Predictions:
 
     precision = torch.rand(26, generator=rng)
     hits = torch.randint(1, 14, (26,), generator=rng)
-    accuracy = torch.rand(40, generator=rng)
+    asked = torch.randint(1, 30, (40, 3), generator=rng)
+    within = asked * torch.nn.functional.one_hot(torch.arange(40) % 2 * 2, 3)  # none of superclass 1
+
+    def answered(asked: Tensor) -> Tensor:
+        return torch.stack([(asked * torch.rand(40, 3, generator=rng)).long(), asked], dim=2)
+
     return Predictions(
         fine=FINE,
         shots=torch.tensor([150, 101, 100, 20, 19, 5, 1]),
@@ -41,9 +46,9 @@ def predictions(rng: torch.Generator) -> Predictions:
         first_hit=torch.where(FINE == 5, 0, hits),
         average_precision=torch.where(FINE == 5, math.nan, precision),
         episodes={
-            "5way_1shot": torch.stack([accuracy, torch.full((40,), -1.0)], dim=1),
-            "intra_1shot": torch.stack([accuracy, torch.arange(40) % 2 * 2.0], dim=1),  # none of superclass 1
-            "allway_5shot": torch.zeros(0, 2),
+            "5way_1shot": answered(asked),
+            "intra_1shot": answered(within),
+            "allway_5shot": torch.zeros(0, 3, 2, dtype=torch.int64),
         },
         clusters=answers(3, FINE % 3),
     )
@@ -146,7 +151,7 @@ def test_columns_of_a_worst_class_are_the_worst_figures(
 
 def test_few_shot_intervals_are_standard_errors_over_episodes(predictions: Predictions, toy_task: Task) -> None:
     found = indexed(figures.of(predictions, toy_task))
-    accuracy = predictions.episodes["5way_1shot"][:, 0].double().numpy()
+    several, intra = (predictions.episodes[name].double().numpy() for name in ("5way_1shot", "intra_1shot"))
 
     def expected(values: np.ndarray) -> tuple[float, float, float]:
         half = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
@@ -156,20 +161,20 @@ def test_few_shot_intervals_are_standard_errors_over_episodes(predictions: Predi
         figure = found[metric, name]
         return figure.value, figure.low, figure.high
 
-    assert line("fine_5way_1shot_acc", "") == pytest.approx(expected(accuracy))
-    assert line("fine_intra_1shot_acc", "") == pytest.approx(expected(accuracy))
-    of_class = {"long": expected(accuracy[::2]), "steep": expected(accuracy[1::2])}
-    for name, values in of_class.items():
-        assert line("fine_intra_1shot_acc", name) == pytest.approx(values)
-    assert line("fine_intra_1shot_acc", WORST) == pytest.approx(min(of_class.values()))
-    assert ("fine_intra_1shot_acc", "short") not in found  # no episodes
-    assert ("fine_5way_1shot_acc", WORST) not in found  # ways of several superclasses
+    for metric, counts in (("fine_5way_1shot_acc", several), ("fine_intra_1shot_acc", intra)):
+        assert line(metric, "") == pytest.approx(expected(counts[..., 0].sum(axis=1) / counts[..., 1].sum(axis=1)))
+    of_class = [expected(several[:, i, 0] / several[:, i, 1]) for i in range(3)]
+    assert [line("fine_5way_1shot_acc", name) for name in NAMES] == [pytest.approx(values) for values in of_class]
+    assert line("fine_5way_1shot_acc", WORST) == pytest.approx(min(of_class))
+    for name, own in ((NAMES[0], intra[::2, 0]), (NAMES[2], intra[1::2, 2])):
+        assert line("fine_intra_1shot_acc", name) == pytest.approx(expected(own[:, 0] / own[:, 1]))
+    assert ("fine_intra_1shot_acc", NAMES[1]) not in found  # no episodes
     assert all(math.isnan(value) for value in line("fine_allway_5shot_acc", ""))
     assert all(math.isnan(value) for value in line("fine_intra_5shot_acc", ""))
 
 
 def test_one_episode_has_no_interval(predictions: Predictions, toy_task: Task) -> None:
-    one = dataclasses.replace(predictions, episodes={"5way_1shot": torch.tensor([[0.25, -1.0]])})
+    one = dataclasses.replace(predictions, episodes={"5way_1shot": torch.tensor([[[1, 2], [0, 2], [0, 0]]])})
     figure = indexed(figures.of(one, toy_task))["fine_5way_1shot_acc", ""]
     assert figure.value == 0.25
     assert math.isnan(figure.low)
@@ -193,7 +198,7 @@ def test_a_superclass_without_test_images_is_left_out(predictions: Predictions, 
     kept = COARSE != 1
     values = {f.name: getattr(predictions, f.name) for f in dataclasses.fields(predictions)}
     images = {k: v[kept] for k, v in values.items() if isinstance(v, Tensor) and len(v) == 26}
-    part = dataclasses.replace(predictions, **images)
+    part = dataclasses.replace(predictions, **images, episodes={})
     found = indexed(figures.of(part, toy_task, torch.ones(3, int(kept.sum()), dtype=torch.int16)))
     whole = indexed(figures.of(predictions, toy_task))
     assert not [key for key in found if key[1] == "short"]

@@ -17,7 +17,6 @@ EPISODES = 600
 QUERIES = 15  # of each way; all test images of a class that has fewer
 SHOTS = (1, 5, 10)
 WAYS = 5
-SEVERAL = -1  # in place of a superclass
 SETTINGS = tuple(f"{kind}_{shots}shot" for kind in (f"{WAYS}way", "allway", "intra") for shots in SHOTS)
 _ENTRIES = 2**24  # gathered feature values at a time
 _HIGH = 2**62
@@ -29,7 +28,7 @@ Split = tuple[Tensor, Tensor]  # features (N, D) float32, fine labels (N,) int64
 class _Batch:
     """Episodes of equally many ways."""
 
-    coarse: Tensor  # (E,) int64, or SEVERAL
+    coarse: Tensor  # (E, W) int64, superclasses of the ways
     support: Tensor  # (E, W, S) int64, places in train
     queries: Tensor  # (E, W, Q) int64, places in test; -1 where a class has fewer
 
@@ -37,7 +36,7 @@ class _Batch:
 def run(
     train: Split, test: Split, to_coarse: Tensor, rng: Generator, settings: Sequence[str] = SETTINGS
 ) -> dict[str, Tensor]:
-    """Accuracy of each episode, in every setting.
+    """How many queries of each superclass are asked and answered right in each episode, in every setting.
 
     A class can be a way if it has as many training images as the setting has shots, and a test image. All-way episodes
     need that of every class with test images, those within a superclass of every such class in it: with some left out
@@ -52,27 +51,26 @@ def run(
         settings: of SETTINGS.
 
     Returns:
-        for each setting (E, 2) float32 on the CPU: share of queries answered right, and coarse label, -1 where
-        ways are of several superclasses. No episodes (0, 2) where too few classes can be ways.
+        for each setting (E, K, 2) int64 on the CPU: queries answered right, and queries. No episodes (0, K, 2) where
+        too few classes can be ways.
     """
     supports, queries = (F.normalize(split[0], dim=1) for split in (train, test))
     places = _Places(train[1], len(to_coarse)), _Places(test[1], len(to_coarse))
+    coarse, num_coarse = to_coarse.cpu(), int(to_coarse.max()) + 1
     answered = {}
     for setting in settings:
         kind, shots = setting.split("_")[0], int(setting.split("_")[1].removesuffix("shot"))
         tested, enough = places[1].sizes.nonzero().flatten(), places[0].sizes >= shots
-        found = [torch.zeros(0, 2)]
-        for coarse, ways in _ways(kind, tested, enough, to_coarse.cpu(), rng):
-            batch = _Batch(coarse, places[0].draw(ways, shots, rng), places[1].draw(ways, QUERIES, rng))
-            found.append(torch.stack([coarse.float(), _accuracies(supports, queries, batch)], dim=1).flip(1))
+        found = [torch.zeros(0, num_coarse, 2, dtype=torch.int64)]
+        for ways in _ways(kind, tested, enough, coarse, rng):
+            batch = _Batch(coarse[ways], places[0].draw(ways, shots, rng), places[1].draw(ways, QUERIES, rng))
+            found.append(_answered(supports, queries, batch, num_coarse))
         answered[setting] = torch.cat(found)
     return answered
 
 
-def _ways(
-    kind: str, tested: Tensor, enough: Tensor, to_coarse: Tensor, rng: Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Coarse labels (E,) and ways (E, W) of a setting's episodes, in batches of equally many ways.
+def _ways(kind: str, tested: Tensor, enough: Tensor, to_coarse: Tensor, rng: Generator) -> Iterator[Tensor]:
+    """Ways (E, W) of a setting's episodes, in batches of equally many ways.
 
     Args:
         kind: of the setting.
@@ -82,17 +80,15 @@ def _ways(
         rng: on the CPU.
     """
     possible = tested[enough[tested]]
-    several = torch.full((EPISODES,), SEVERAL)
     if kind == "allway" and len(possible) == len(tested) >= 2:
-        yield several, tested.expand(EPISODES, -1)
+        yield tested.expand(EPISODES, -1)
     elif kind == f"{WAYS}way" and len(possible) >= WAYS:
-        yield several, possible[torch.rand(EPISODES, len(possible), generator=rng).argsort(dim=1)[:, :WAYS]]
+        yield possible[torch.rand(EPISODES, len(possible), generator=rng).argsort(dim=1)[:, :WAYS]]
     elif kind == "intra":
         siblings = {int(coarse): tested[to_coarse[tested] == coarse] for coarse in to_coarse[tested].unique()}
         siblings = {coarse: ways for coarse, ways in siblings.items() if len(ways) >= 2 and enough[ways].all()}
-        for coarse, members in siblings.items():
-            episodes = -(-EPISODES // len(siblings))
-            yield torch.full((episodes,), coarse), members.expand(episodes, -1)
+        for members in siblings.values():
+            yield members.expand(-(-EPISODES // len(siblings)), -1)
 
 
 class _Places:
@@ -121,11 +117,11 @@ class _Places:
         return torch.where(exists, self.order[(self.first[ways][..., None] + drawn * exists)], -1)
 
 
-def _accuracies(supports: Tensor, queries: Tensor, batch: _Batch) -> Tensor:
-    """Share of right answers of each episode, (E,) float32 on the CPU."""
+def _answered(supports: Tensor, queries: Tensor, batch: _Batch, num_coarse: int) -> Tensor:
+    """Queries of each superclass answered right, and all of them, in each episode: (E, K, 2) int64 on the CPU."""
     _, ways, num_queries = batch.queries.shape
     episodes = max(1, _ENTRIES // (ways * num_queries * queries.shape[1]))
-    shares = []
+    counts = []
     for support, asked in zip(batch.support.split(episodes), batch.queries.split(episodes), strict=True):
         support, asked = support.to(supports.device), asked.to(queries.device)
         means = F.embedding_bag(support.flatten(0, 1), supports, mode="mean").unflatten(0, support.shape[:2])
@@ -133,5 +129,7 @@ def _accuracies(supports: Tensor, queries: Tensor, batch: _Batch) -> Tensor:
         answers = (query @ F.normalize(means, dim=2).transpose(1, 2)).argmax(dim=2)  # (e, W Q)
         right = answers.unflatten(1, (ways, num_queries)) == torch.arange(ways, device=answers.device)[:, None]
         exists = asked >= 0
-        shares.append((right & exists).sum(dim=(1, 2)) / exists.sum(dim=(1, 2)))
-    return torch.cat(shares).float().cpu()
+        counts.append(torch.stack([(right & exists).sum(dim=2), exists.sum(dim=2)], dim=2).cpu())
+    of_ways = torch.cat(counts)  # (E, W, 2)
+    zeros = of_ways.new_zeros(len(of_ways), num_coarse, 2)
+    return zeros.scatter_add_(1, batch.coarse[..., None].expand_as(of_ways), of_ways)

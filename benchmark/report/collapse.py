@@ -1,6 +1,5 @@
 """Does collapse matter? Rank correlation of each collapse metric with each fine read-out over methods and seeds."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,7 +137,7 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
         InputError: if one cannot be read or lacks the columns that say what a row is.
     """
     frame = pd.concat([table.read(path, (*GROUP, *IDENTITY)) for path in paths], ignore_index=True)
-    _check_parameters(frame)
+    table.check_parameters(frame)
     finished_first = frame.sort_values("status", key=lambda status: status != "ok", kind="stable")
     return finished_first.drop_duplicates("key").sort_index()
 
@@ -199,7 +198,7 @@ def comparisons(frame: pd.DataFrame, metrics: Sequence[str], readouts: Sequence[
         cells = cells.assign(label=table.labels(cells), cluster=methods)
         first = cells.iloc[0]
         title = f"{first['task']} · {first['backbone']} · recipe {first['recipe']}"
-        slug = _slug([str(first[name]) for name in NAMES], [other.slug for other in found])
+        slug = table.slug([str(first[name]) for name in NAMES], [other.slug for other in found])
         pairs = correlations(cells, metrics, readouts).assign(**{name: first[name] for name in GROUP})
         found.append(Comparison(title, slug, cells, pairs[list(COLUMNS)], len(group) - len(cells)))
     if not found:
@@ -283,16 +282,6 @@ def write(found: Sequence[Comparison], folder: Path, readouts: Sequence[str] = (
 def counted(number: int, word: str) -> str:
     """`1 method`, `2 methods`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def _check_parameters(frame: pd.DataFrame) -> None:
-    for text in frame["method_params"].unique():
-        try:
-            sound = isinstance(json.loads(text), dict)
-        except (TypeError, ValueError):
-            sound = False
-        if not sound:
-            raise InputError(f"method_params {text!r}: expected a JSON object such as {{}}; write the rows anew")
 
 
 def _view(pairs: pd.DataFrame, readouts: Sequence[str], intervals: bool) -> pd.DataFrame:
@@ -387,9 +376,3 @@ def _lines(block: _Block, figures: Mapping[str, correlation.Floats]) -> Iterator
             own = {name: values[i, j] for name, values in figures.items()}
             note = "constant or not measured" if np.isnan(own["rho"]) else few
             yield {"metric": metric, "read_out": readout, **size, **own, "note": note}
-
-
-def _slug(names: Sequence[str], taken: Sequence[str]) -> str:
-    """Words for a file's name, numbered where another group has the same."""
-    plain = re.sub("[^a-z0-9._]+", "-", "-".join(names).lower()).strip("-.")
-    return plain if plain not in taken else _slug([*names, str(len(taken) + 1)], taken)

@@ -1,9 +1,7 @@
 """Figures of `c2f report collapse`: every correlation of a group as a heatmap, and chosen pairs cell by cell."""
 
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -11,15 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 
-from benchmark.errors import InputError
 from benchmark.report.collapse import Comparison, counted, title_of
-from benchmark.report.correlation import Floats
+from benchmark.report.drawing import STYLE, looks, name_marks, save
+from benchmark.report.views import WIDE_RANGE
 
-# Okabe & Ito's colours, told apart with any colour vision; the yellow and the black are left out for contrast.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#666666")
-MARKERS = "osD^vP"
 SHOWN = (
     "fine_linear_acc",
     "fine_linear_worst_acc",
@@ -35,18 +29,6 @@ SHOWN = (
     "fine_cluster_ami",
     "fine_tuned_acc",
 )
-STYLE: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "c2f",  # equal input, equal file
-    "savefig.dpi": 200,
-}
-NAME_SIZE = 6.5
-LABEL_DISTANCES = (6, 10, 15, 21, 28, 36, 46, 58, 72, 88, 106)  # of a name from its mark, points
-LABEL_ANGLES = np.radians(np.arange(0, 360, 15))
-LEADER = 12  # from here on, a line leads from the mark to its name
-WIDE_RANGE = 20  # largest over smallest value from which an axis is logarithmic
 DENSE = 0.6  # |rho| from which a cell of the heatmap is dark
 
 
@@ -65,10 +47,10 @@ def write(one: Comparison, folder: Path, pairs: Sequence[tuple[str, str]], reado
     files = []
     with mpl.rc_context(STYLE):
         if one.pairs["rho"].notna().any():
-            files += _save(heatmap(one, readouts), folder / f"{one.slug}-heatmap")
+            files += _both(heatmap(one, readouts), folder / f"{one.slug}-heatmap")
         for metric, readout in pairs:
             if len(_known(one.cells, metric, readout)):
-                files += _save(scatter(one, metric, readout), folder / f"{one.slug}-{metric}-{readout}")
+                files += _both(scatter(one, metric, readout), folder / f"{one.slug}-{metric}-{readout}")
     return files
 
 
@@ -104,9 +86,8 @@ def scatter(one: Comparison, metric: str, readout: str) -> Figure:
     figure = Figure(figsize=(7, 5.4), layout="constrained")
     axes = figure.subplots()
     means = cells.groupby("label", sort=False)[[metric, readout]].mean()
-    looks = list(product(MARKERS, COLOURS))
-    for i, (label, mean) in enumerate(means.iterrows()):
-        marker, colour = looks[i % len(looks)]
+    of_methods = looks(len(means))
+    for (marker, colour), (label, mean) in zip(of_methods, means.iterrows(), strict=True):
         own = cells[cells["label"] == label]
         axes.scatter(own[metric], own[readout], s=9, marker=marker, color=colour, alpha=0.45, linewidths=0)
         axes.scatter(
@@ -120,8 +101,8 @@ def scatter(one: Comparison, metric: str, readout: str) -> Figure:
     lines += ["small marks: cells; large: means over seeds"] if len(cells) > len(means) else []
     axes.set_title("\n".join(lines), loc="left", fontsize=8)
     axes.margins(0.06)
-    colours = [looks[i % len(looks)][1] for i in range(len(means))]
-    _label(figure, axes, means, cells[[metric, readout]].to_numpy(np.float64), colours)
+    marks = means.to_numpy(np.float64), cells[[metric, readout]].to_numpy(np.float64)
+    name_marks(figure, axes, [str(label) for label in means.index], *marks, [colour for _, colour in of_methods])
     return figure
 
 
@@ -153,78 +134,5 @@ def _statistics(pairs: pd.DataFrame, metric: str, readout: str) -> str:
     return f"Spearman's ρ = {found['rho']:.2f}{interval}{given}; {size}".replace("-", "\N{MINUS SIGN}")
 
 
-def _label(figure: Figure, axes: Axes, means: pd.DataFrame, cells: Floats, colours: Sequence[str]) -> None:
-    """Write each method's name where it covers least, as near its mean as that allows; the most crowded first."""
-    figure.draw_without_rendering()  # settles the layout, which places in pixels depend on
-    point, marks = figure.dpi / 72, axes.transData.transform(means.to_numpy(np.float64))
-    taken, frame = list(_boxes(marks, 4.5 * point, 4.5 * point)), np.array(axes.bbox.extents)
-    small = _boxes(axes.transData.transform(cells), 1.5 * point, 1.5 * point)
-    crowding = [np.sort(np.hypot(*(marks - mark).T))[:5].mean() for mark in marks]
-    for i in np.argsort(crowding):
-        width, height = _text_size(axes, str(means.index[i]))
-        offsets = np.array([(d * np.cos(a), d * np.sin(a)) for d in LABEL_DISTANCES for a in LABEL_ANGLES])
-        side = np.sign(np.round(offsets[:, 0]))
-        centres = marks[i] + offsets * point + np.stack([side * width / 2, 0 * side], axis=1)
-        boxes = _boxes(centres, width / 2 + point, height / 2)
-        covered = _overlap(boxes, np.array(taken)) + 0.2 * _overlap(boxes, small) + 1e3 * _outside(boxes, frame)
-        best = int(np.argmin(covered + np.hypot(*offsets.T)))
-        taken.append(boxes[best])
-        _write_name(axes, str(means.index[i]), means.iloc[i], offsets[best], colours[i])
-
-
-def _text_size(axes: Axes, text: str) -> tuple[float, float]:
-    """Width and height, pixels."""
-    drawn = axes.text(0, 0, text, fontsize=NAME_SIZE)
-    box = drawn.get_window_extent()
-    drawn.remove()
-    return box.width, box.height
-
-
-def _write_name(axes: Axes, text: str, mean: pd.Series, offset: Floats, colour: str) -> None:
-    """With a line of the mark's colour to the name's near end if it is far."""
-    across, up = (int(sign) for sign in np.sign(np.round(offset)))
-    end = ((1 - across) / 2, 0.5 if across else (1 - up) / 2)
-    line = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": end}
-    axes.annotate(
-        text,
-        (mean.iloc[0], mean.iloc[1]),
-        (offset[0], offset[1]),
-        textcoords="offset points",
-        ha=("center", "left", "right")[across],
-        va="center",
-        fontsize=NAME_SIZE,
-        arrowprops=line if np.hypot(*offset) >= LEADER else None,
-        path_effects=[withStroke(linewidth=1.5, foreground="white")],
-        zorder=4,
-    )
-
-
-def _boxes(centres: Floats, half_width: float, half_height: float) -> Floats:
-    """(n, 2) -> (n, 4): left, bottom, right, top."""
-    half = np.array([half_width, half_height])
-    return np.concatenate([centres - half, centres + half], axis=1)
-
-
-def _overlap(boxes: Floats, others: Floats) -> Floats:
-    """(n, 4), (m, 4) -> (n,) the area of each box that others cover, counted for each."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    area: Floats = np.clip(high - low, 0, None).prod(axis=2).sum(axis=1)
-    return area
-
-
-def _outside(boxes: Floats, frame: Floats) -> Floats:
-    """(n, 4), (4,) -> (n,) how far each box reaches out of the frame."""
-    beyond = np.concatenate([frame[:2] - boxes[:, :2], boxes[:, 2:] - frame[2:]], axis=1)
-    length: Floats = np.clip(beyond, 0, None).sum(axis=1)
-    return length
-
-
-def _save(figure: Figure, stem: Path) -> list[Path]:
-    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    try:
-        figure.savefig(files[0])
-        figure.savefig(files[1], metadata={"Date": None})
-    except OSError as error:
-        raise InputError(f"{files[0]}: cannot be written ({error.strerror}); name another folder with --out") from None
-    return files
+def _both(figure: Figure, stem: Path) -> list[Path]:
+    return [save(figure, stem.with_name(f"{stem.name}.{kind}")) for kind in ("png", "svg")]

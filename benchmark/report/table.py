@@ -27,6 +27,8 @@ HEADINGS = {
     "rankme": "RankMe",
     "margin_cv": "margin CV",
     "coarse_val_acc": "coarse validation %",
+    "fine_intra_5shot_acc": "intra 5-shot %",
+    "pretrain_seconds": "training s",
 }
 FOOT = (
     "Mean ± standard deviation over seeds, on the test split unless a column says validation; "
@@ -47,6 +49,8 @@ GROUP = (
     "measures",  # changes no score, but a cell measured in two ways would count twice
     "metric_version",
 )
+
+TEXT = ("key", "task", "method", "reason", *(name for name in RESULT_COLUMNS if name.endswith("_digest")))
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def read(path: Path, needed: Iterable[str] = RESULT_COLUMNS) -> pd.DataFrame:
         InputError: if the file is missing or has other columns.
     """
     file = path / "results.csv" if path.is_dir() else path
-    text = {name: str for name in ("key", "task", "method", "reason", "hierarchy_digest", "data_digest")}
+    text = dict.fromkeys(TEXT, str)
     try:
         frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=[""]).copy()  # in one block
     except (OSError, ValueError) as error:
@@ -91,7 +95,7 @@ def tables(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Table]:
     for _, group in frame.groupby(list(GROUP), sort=True, dropna=False):
         first = group.iloc[0]
         lines = {str(label): _line(rows, columns) for label, rows in group.groupby("label")}
-        order = sorted(lines, key=lambda label: (label != "baseline", _natural(label)))
+        order = sorted(lines, key=lambda label: (label != "baseline", natural(label)))
         shown = pd.DataFrame.from_dict({label: lines[label] for label in order}, orient="index")
         failed = group[group["status"] == "failed"]
         yield Table(
@@ -125,54 +129,80 @@ def markdown(frame: pd.DataFrame, columns: Sequence[str] = (*TRANSFER, *COLLAPSE
     return "\n\n".join([*blocks, FOOT]) + "\n"
 
 
+def check_parameters(frame: pd.DataFrame) -> None:
+    """Raise InputError unless every row's method_params is a JSON object."""
+    for text in frame["method_params"].unique():
+        try:
+            sound = isinstance(json.loads(text), dict)
+        except (TypeError, ValueError):
+            sound = False
+        if not sound:
+            raise InputError(f"method_params {text!r}: expected a JSON object such as {{}}; write the rows anew")
+
+
+def slug(names: Sequence[str], taken: Sequence[str]) -> str:
+    """Words for a file's name, numbered where another group has the same."""
+    plain = re.sub("[^a-z0-9._]+", "-", "-".join(names).lower()).strip("-.") or "unnamed"
+    return plain if plain not in taken else slug([*names, str(len(taken) + 1)], taken)
+
+
 def _line(rows: pd.DataFrame, columns: Iterable[str]) -> dict[str, str]:
     sound = rows[rows["status"] == "ok"]
     failed = len(rows) - len(sound)
     seeds = str(len(sound)) + (f", {failed} failed" if failed else "")
-    return {"seeds": seeds, **{_heading(name): _spread(sound[name], name) for name in columns}}
+    return {"seeds": seeds, **{heading(name): _spread(sound[name], name) for name in columns}}
 
 
-def _heading(name: str) -> str:
+def heading(name: str) -> str:
+    """A column's name for people, with its unit."""
     title = METRICS[name].title if name in METRICS else name
-    return HEADINGS.get(name) or (f"{title} %" if _in_per_cent(name) else title)
+    return HEADINGS.get(name) or (f"{title} %" if in_per_cent(name) else title)
 
 
-def _in_per_cent(name: str) -> bool:
+def in_per_cent(name: str) -> bool:
     """Accuracies and other shares of images, of the head and of read-outs; AMI, which can be negative, is none."""
     metric = METRICS.get(name)
     return name.endswith("_acc") or (metric is not None and metric.family != "collapse" and metric.low == 0)
 
 
+def figure(value: float, name: str, signed: bool = False, like: float | None = None) -> str:
+    """A value of a column with as many decimals as it deserves, or as another value of it has; shares in per cent."""
+    scale = 100 if in_per_cent(name) else 1
+    size = abs(value if like is None else like) * scale
+    decimals = 1 if size >= 10 or in_per_cent(name) else 2 if size >= 0.1 else 3
+    return f"{value * scale:{'+' if signed else ''}.{decimals}f}"
+
+
 def _spread(values: pd.Series, name: str) -> str:
-    """`mean±std` with as many decimals as the mean deserves; shares in per cent."""
-    figures = pd.to_numeric(values, errors="coerce").dropna()
-    if figures.empty:
+    """`mean±std`."""
+    known = pd.to_numeric(values, errors="coerce").dropna()
+    if known.empty:
         return "—"
-    figures = figures * 100 if _in_per_cent(name) else figures
-    mean, std = figures.mean(), figures.std()
-    size = abs(mean)
-    decimals = 1 if size >= 10 or _in_per_cent(name) else 2 if size >= 0.1 else 3
-    spread = "" if math.isnan(std) else f"±{std:.{decimals}f}"
-    return f"{mean:.{decimals}f}{spread}"
+    mean, std = known.mean(), known.std()
+    return figure(mean, name) + ("" if math.isnan(std) else f"±{figure(std, name, like=mean)}")
 
 
-def _natural(label: str) -> list[tuple[float, str]]:
+def natural(label: str) -> list[tuple[float, str]]:
     """Sorting key that puts beta=10 after beta=3: words and numbers in turn."""
     words = re.split(r"(\d+(?:\.\d+)?)", label)
     return [(float(word), "") if i % 2 else (0.0, word) for i, word in enumerate(words)]
 
 
 def labels(frame: pd.DataFrame) -> pd.Series:
-    """Method names; where a method occurs with several parameters, those that differ are added."""
+    """Method names; where a method occurs with several parameters, those that differ are added.
+
+    Of several plug-in files of one name, or one beside a shipped method, the digest of the file is.
+    """
     found = pd.Series(frame["method"], copy=True)
     for method, rows in frame.groupby("method"):
         params = rows["method_params"].map(json.loads)
+        files = rows["method_digest"].astype(object).fillna("").astype(str).str[:6]
+        if len(set(files)) > 1:
+            params = pd.Series([{**given, "file": file} for given, file in zip(params, files, strict=True)], rows.index)
         names = sorted({name for given in params for name in given})
         varied = [name for name in names if len({str(given.get(name)) for given in params}) > 1]
         if varied:
-            found[rows.index] = params.map(
-                lambda given, method=method, varied=varied: (
-                    f"{method} ({', '.join(f'{name}={given[name]}' for name in varied)})"
-                )
-            )
+            found[rows.index] = [
+                f"{method} ({', '.join(f'{name}={given.get(name)}' for name in varied)})" for given in params
+            ]
     return found

@@ -21,7 +21,7 @@ from benchmark.submission import parcel
 from benchmark.submission.parcel import shown
 
 MAX_IMAGES = 200_000  # of a test split; also episodes of a setting
-MAX_BYTES = 2**28  # of all arrays unpacked
+MAX_BYTES = 2**29  # of all arrays unpacked, and of each
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ FORMS: Mapping[str, Form] = {
     "ncm": Form(("N",), high="F"),
     "first_hit": Form(("N",), high="N"),
     "average_precision": Form(("N",), "float", high=1, undefined=True),
-    "episodes": Form(("E", "2"), "float", low=-1, high="K"),
+    "episodes": Form(("E", "K", "2"), high="N"),
     "clusters": Form(("N",), high="F"),
     "tuned": Form(("N",), high="F", optional=True),
 }
@@ -78,8 +78,12 @@ def read(path: Path, task: Task) -> dict[str, Any]:
         with parcel.opened(path, parcel.MAX_MEMBER_BYTES["predictions"], len(_known())) as archive:
             members = _members(archive)
             (sizes["N"],) = _header(archive, members["fine"]).shape or (0,)
-            for name, member in members.items():  # all headers before any array
-                _check_header(name, member, _header(archive, member), sizes)
+            headers = {name: _header(archive, member) for name, member in members.items()}
+            for name, header in headers.items():  # all of them before any array
+                _check_header(name, members[name].file_size, header, sizes)
+            total = sum(8 * math.prod(header.shape) for header in headers.values())  # labels become int64
+            if total > MAX_BYTES:
+                raise ValueError(f"{total:,} bytes unpacked, at most {MAX_BYTES:,} are")
             arrays = {name: _array(archive, member) for name, member in members.items()}
         for name, array in arrays.items():
             _check_values(name, array, sizes)
@@ -104,10 +108,9 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         raise ValueError(f"{strange[0]!r} is no array of theirs")
     if missing := sorted(name for name, form in wanted.items() if not form.optional and name not in members):
         raise ValueError(f"{missing[0].removesuffix('.npy')} is missing")
-    total = sum(member.file_size for member in members.values())
-    if total > MAX_BYTES:
-        raise ValueError(f"{total:,} bytes unpacked, at most {MAX_BYTES:,} are")
     for name, member in members.items():
+        if member.file_size > MAX_BYTES:
+            raise ValueError(f"{name} has {member.file_size:,} bytes unpacked, at most {MAX_BYTES:,} are")
         if member.flag_bits & 0x1 or member.compress_type not in parcel.METHODS:
             raise ValueError(f"{name} is encrypted, or compressed in a way that is not read")
     return {name.removesuffix(".npy"): member for name, member in members.items()}
@@ -134,7 +137,7 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> _Header:
     raise ValueError(f"{member.filename} is in version {version} of the format; expected (1, 0)")
 
 
-def _check_header(name: str, member: zipfile.ZipInfo, header: _Header, sizes: Mapping[str, int]) -> None:
+def _check_header(name: str, num_bytes: int, header: _Header, sizes: Mapping[str, int]) -> None:
     form = _known()[name]
     fits = header.dtype == np.float32 if form.kind == "float" else header.dtype.kind in "iu"
     if header.dtype.hasobject or not header.dtype.isnative or header.dtype.shape or not fits:
@@ -147,8 +150,8 @@ def _check_header(name: str, member: zipfile.ZipInfo, header: _Header, sizes: Ma
     wanted = ", ".join(str(size) for size in expected)
     if not agree or header.fortran or max(header.shape) > MAX_IMAGES or not 0 < sizes["N"]:
         raise ValueError(f"{name} has shape {header.shape}; expected ({wanted}), none above {MAX_IMAGES:,}")
-    if member.file_size != header.length + math.prod(header.shape) * header.dtype.itemsize:
-        raise ValueError(f"{name} has {member.file_size:,} bytes, which are not those of shape {header.shape}")
+    if num_bytes != header.length + math.prod(header.shape) * header.dtype.itemsize:
+        raise ValueError(f"{name} has {num_bytes:,} bytes, which are not those of shape {header.shape}")
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
@@ -166,3 +169,5 @@ def _check_values(name: str, array: Any, sizes: Mapping[str, int]) -> None:
     limit = sizes[form.high] - 1 if isinstance(form.high, str) else form.high
     if low < form.low or (limit is not None and high > limit):
         raise ValueError(f"{name} has values from {low:g} to {high:g}; expected {form.low:g} to {limit}")
+    if name.startswith(EPISODES) and (array[..., 0] > array[..., 1]).any():
+        raise ValueError(f"{name} has more right answers than questions")

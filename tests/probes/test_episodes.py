@@ -32,14 +32,19 @@ def test(rng: torch.Generator) -> Split:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[episodes._Batch]:
     """What is drawn while the test runs."""
     batches: list[episodes._Batch] = []
-    answer = episodes._accuracies
+    answer = episodes._answered
 
-    def spy(supports: Tensor, queries: Tensor, batch: episodes._Batch) -> Tensor:
+    def spy(supports: Tensor, queries: Tensor, batch: episodes._Batch, num_coarse: int) -> Tensor:
         batches.append(batch)
-        return answer(supports, queries, batch)
+        return answer(supports, queries, batch, num_coarse)
 
-    monkeypatch.setattr(episodes, "_accuracies", spy)
+    monkeypatch.setattr(episodes, "_answered", spy)
     return batches
+
+
+def accuracies(counts: Tensor) -> Tensor:
+    """(E,) share of all queries answered right."""
+    return counts[..., 0].sum(dim=1) / counts[..., 1].sum(dim=1)
 
 
 def run(train: Split, test: Split, seed: int = 1) -> dict[str, Tensor]:
@@ -51,18 +56,21 @@ def test_settings_are_those_of_the_columns(train: Split, test: Split) -> None:
     assert episodes.SETTINGS[::4] == ("5way_1shot", "allway_5shot", "intra_10shot")
 
 
-def test_accuracies_equal_plain_loops(train: Split, test: Split, drawn: list, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_equal_plain_loops(train: Split, test: Split, drawn: list, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(episodes, "EPISODES", 7)
     found = torch.cat(list(run(train, test).values()))
     expected = []
     for batch in drawn:
         for support, queries in zip(batch.support, batch.queries, strict=True):
             asked = [test[0][own[own >= 0]] for own in queries]
-            expected.append(read_outs.episode(train[0][support], asked))
-    assert found[:, 0].tolist() == pytest.approx(expected, abs=1e-6)
-    assert (
-        len(expected) == 3 * 7 + 7 + 8 + 7 + 7
-    )  # all ways with one shot only; 8: the next multiple of two superclasses
+            counts = np.zeros((3, 2), int)
+            ways = zip(train[1][support[:, 0]].tolist(), read_outs.episode(train[0][support], asked), strict=True)
+            for way, of_way in ways:
+                counts[TO_COARSE[way]] += of_way
+            expected.append(counts.tolist())
+    assert found.tolist() == expected
+    # all ways with one shot only; 8: the next multiple of two superclasses
+    assert len(expected) == 3 * 7 + 7 + 8 + 7 + 7
 
 
 def test_draws_are_of_their_class_and_without_replacement(train: Split, test: Split, drawn: list) -> None:
@@ -96,13 +104,15 @@ def test_a_class_without_test_images_or_with_too_few_training_images_is_no_way(
 
 def test_episodes_within_a_superclass_are_shared_out_equally(train: Split, test: Split) -> None:
     found = run(train, test)
-    assert torch.bincount(found["intra_1shot"][:, 1].long()).tolist() == [300, 300]
+    asked = found["intra_1shot"][..., 1] > 0  # (E, K)
+    assert asked.sum(dim=0).tolist() == [300, 300, 0]
+    assert (asked.sum(dim=1) == 1).all()
     # with 5 shots only one class of superclass 1 is left
-    assert found["intra_5shot"][:, 1].unique().tolist() == [0]
-    assert len(found["intra_5shot"]) == 600
+    assert (found["intra_5shot"][..., 1] > 0).sum(dim=0).tolist() == [600, 0, 0]
     for kind in ("5way", "allway"):
-        assert found[f"{kind}_1shot"].shape == (600, 2)
-        assert (found[f"{kind}_1shot"][:, 1] == episodes.SEVERAL).all()
+        assert found[f"{kind}_1shot"].shape == (600, 3, 2)
+    # 15 queries of a class, or as many as there are: 20, 3 and 40; 15 and 5; 16
+    assert found["allway_1shot"][..., 1].unique(dim=0).tolist() == [[33, 20, 15]]
 
 
 def test_every_class_and_every_image_is_drawn_equally_often(train: Split, test: Split, drawn: list) -> None:
@@ -146,18 +156,16 @@ def test_one_image_of_each_class_by_hand() -> None:
     found = episodes.run(
         (axes, torch.arange(4)), (test, torch.tensor([0, 0, 1, 2, 3])), torch.tensor([0, 0, 1, 1]), torch.Generator()
     )
-    assert found["allway_1shot"][:, 0].unique().tolist() == pytest.approx([4 / 5])
-    intra = found["intra_1shot"]
-    assert intra[intra[:, 1] == 0, 0].unique().tolist() == [1]
-    assert intra[intra[:, 1] == 1, 0].unique().tolist() == [0.5]
+    assert found["allway_1shot"].unique(dim=0).tolist() == [[[3, 3], [1, 2]]]
+    assert found["intra_1shot"].unique(dim=0).tolist() == [[[0, 0], [1, 2]], [[3, 3], [0, 0]]]
     for empty in ("5way_1shot", "5way_5shot", "allway_5shot", "intra_10shot"):  # four classes of one image
-        assert found[empty].shape == (0, 2)
+        assert found[empty].shape == (0, 2, 2)
 
 
 def test_separate_classes_are_always_told_apart(rng: torch.Generator) -> None:
     train, test = ((torch.eye(7)[labels], labels) for labels in (split(TRAIN, rng)[1], split(TEST, rng)[1]))
-    for accuracies in run(train, test).values():
-        assert (accuracies[:, 0] == 1).all()
+    for counts in run(train, test).values():
+        assert torch.equal(counts[..., 0], counts[..., 1])
 
 
 def test_collapsed_features_leave_chance(rng: torch.Generator) -> None:
@@ -165,9 +173,9 @@ def test_collapsed_features_leave_chance(rng: torch.Generator) -> None:
     labels = torch.arange(6).repeat_interleave(20)
     ones = torch.ones(len(labels), 3), labels
     found = episodes.run(ones, ones, torch.tensor([0, 0, 0, 1, 1, 1]), rng)
-    for setting, accuracies in found.items():
+    for setting, counts in found.items():
         chance = {"5way": 1 / 5, "allway": 1 / 6, "intra": 1 / 3}[setting.split("_")[0]]
-        assert accuracies[:, 0].unique().tolist() == pytest.approx([chance])
+        assert accuracies(counts).unique().tolist() == pytest.approx([chance])
 
 
 def test_superclasses_of_one_class_have_no_episodes_within(train: Split, test: Split, rng: torch.Generator) -> None:
@@ -181,5 +189,5 @@ def test_chunks_change_nothing(entries: int, train: Split, test: Split, monkeypa
     monkeypatch.setattr(episodes, "EPISODES", 40)
     whole = run(train, test)
     monkeypatch.setattr(episodes, "_ENTRIES", entries)
-    for setting, accuracies in run(train, test).items():
-        torch.testing.assert_close(accuracies, whole[setting], rtol=0, atol=1e-6)
+    for setting, counts in run(train, test).items():
+        assert torch.equal(counts, whole[setting])

@@ -23,15 +23,17 @@ def retrieval(features: ArrayLike, labels: ArrayLike) -> tuple[list[int], list[f
     return firsts, precisions
 
 
-def episode(supports: ArrayLike, queries: list[ArrayLike]) -> float:
-    """Accuracy of nearest class means: supports (W, S, D), for each way its queries (Q, D)."""
+def episode(supports: ArrayLike, queries: list[ArrayLike]) -> list[tuple[int, int]]:
+    """Right answers of nearest class means, and queries, of each way: supports (W, S, D), queries (Q, D) of each."""
     means = [unit(support).mean(axis=0) for support in np.asarray(supports, np.float64)]
-    right = []
+    counts = []
     for way, own in enumerate(queries):
+        right = 0
         for query in unit(own):
             cosines = [float(query @ mean) / math.sqrt(mean @ mean) for mean in means]
-            right.append(cosines.index(max(cosines)) == way)
-    return sum(right) / len(right)
+            right += cosines.index(max(cosines)) == way
+        counts.append((right, len(own)))
+    return counts
 
 
 def mutual_information(a: list[int], b: list[int]) -> float:

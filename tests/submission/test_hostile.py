@@ -467,6 +467,8 @@ def without(arrays, name):
         (lambda a: a.update(clusters=np.full(len(a["fine"]), 2**63, np.uint64)), "clusters has values"),
         (lambda a: a.update(first_hit=np.full(len(a["fine"]), 2**40)), "first_hit has values"),
         (lambda a: a["average_precision"].fill(2), "average_precision has values"),
+        (lambda a: a["episodes.5way_1shot"].fill(200), "episodes.5way_1shot has values"),
+        (lambda a: a["episodes.5way_1shot"][..., 1].fill(0), "more right answers than questions"),
         (lambda a: a.update(extra=np.zeros(3)), "'extra.npy' is no array"),
         (lambda a: a.update({"episodes.9way_1shot": a["episodes.5way_1shot"]}), "is no array"),
         (lambda a: without(a, "knn"), "knn is missing"),
@@ -535,12 +537,21 @@ def test_headers_that_lie(forge, content, fragment):
     refused(forge, fragment)
 
 
-def test_arrays_that_are_a_bomb(forge):
+def test_arrays_that_are_a_bomb(forge, monkeypatch):
+    monkeypatch.setattr(arrays, "MAX_BYTES", 2**27)
     with np.load(io.BytesIO(forge.members[forge.predictions])) as file:
         raw = {name: b"" for name in file.files}
     forge.npz(npz(**raw | {"knn": bytes(arrays.MAX_BYTES + 1)}))
     forge.write()
     refused_cheaply(forge, "bytes unpacked, at most")
+
+
+def test_arrays_that_are_a_bomb_together(forge, monkeypatch):
+    with np.load(io.BytesIO(forge.members[forge.predictions])) as file:
+        sizes = [8 * file[name].size for name in file.files]
+    monkeypatch.setattr(arrays, "MAX_BYTES", sum(sizes) - 1)
+    forge.write()
+    refused(forge, "bytes unpacked, at most")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no npz" * 20])
