@@ -12,7 +12,14 @@ MEANS = {"baseline": 0.60, "mixup": 0.70, "am_mixup": 0.80}
 def row(method="baseline", seed=0, value=0.5, params="{}", **changes):
     given = dict.fromkeys(schema.RESULT_COLUMNS, "x") | dict.fromkeys(METRICS, 0.25)
     given |= dict.fromkeys((*schema.SELECTION_COLUMNS, *schema.COST_COLUMNS), 1.0)
-    given |= {"method": method, "seed": seed, "fine_linear_acc": value, "method_params": params, "status": "ok", "recipe_params": "{}"}
+    given |= {
+        "method": method,
+        "seed": seed,
+        "fine_linear_acc": value,
+        "method_params": params,
+        "status": "ok",
+        "recipe_params": "{}",
+    }
     given |= {"reason": "", "method_digest": "", "missing_classes": "[]", "metric_version": schema.METRIC_VERSION}
     given |= {"task": "digits-halves", "hierarchy_version": 1, "hierarchy_digest": "d1"}
     given |= changes

@@ -1,8 +1,10 @@
 """`c2f accept`: a stranger's archive, or a folder of published rows, checked; and an archive's rows added to them."""
 
+import dataclasses
 import re
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -113,11 +115,11 @@ def accept(archive: Path, terms: Terms) -> Outcome:
         keys = sorted(path.stem for path in source.glob("cells/*.json"))
         problems, notes = inspection.inspect(source, keys, staged, setting)
         failures, wrong = _failures(source, terms.datasets_dir)
-        change = _change(staged, target, terms.replace)
+        change = _change(staged, target, terms)
         problems = [*problems, *wrong, *change.problems]
         if not problems and not terms.check:
             _write(target, staged, change, failures, submitted, terms.replace)
-    notes = [*notes, *submitted.incomplete]
+    notes = [*notes, *change.notes, *submitted.incomplete]
     return Outcome(target.folder, len(keys), change.added, change.replaced, tuple(problems), tuple(notes), True)
 
 
@@ -157,31 +159,49 @@ class _Change:
     added: tuple[str, ...]
     replaced: tuple[str, ...]
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-def _change(staged: Store, target: Store, reason: str) -> _Change:
-    """Rows that are there already stay; those that differ need a reason."""
+def _change(staged: Store, target: Store, terms: Terms) -> _Change:
+    """Rows that are published already stay, under whatever name; those that differ under this one need a reason."""
     if target.folder.exists():
         target.check_schema()
-    added, replaced, problems = [], [], []
+    elsewhere = _elsewhere(terms.published, target.folder)
+    added, replaced, problems, known = [], [], [], []
     for record in staged.records():
         key = record["cell"]["key"]
-        if not target.has(key):
+        if key in elsewhere:
+            known.append(elsewhere[key])
+        elif not target.has(key):
             added.append(key)
         elif target.record(key) != record:
             replaced.append(key)
-            if not reason:
+            if not terms.replace:
                 problems.append(
                     f"cells/{key}.json: {target.folder.name} has another row of this cell; "
                     "--replace REASON puts this one in its place and keeps that one in history/"
                 )
-    return _Change(tuple(added), tuple(replaced), tuple(problems))
+    notes = [
+        f"{count} rows are of cells that {name} has: those stay, these are left out"
+        for name, count in sorted(Counter(known).items())
+    ]
+    return _Change(tuple(added), tuple(replaced), tuple(problems), tuple(notes))
+
+
+def _elsewhere(published: Path, folder: Path) -> dict[str, str]:
+    """Names of other published folders by the keys of their rows: a cell counts once."""
+    others = {marker.parent for marker in published.rglob("store.json")} - {folder}
+    return {path.stem: at.name for at in sorted(others, reverse=True) for path in at.glob("cells/*.json")}
 
 
 def _write(
     target: Store, staged: Store, change: _Change, failures: Iterable[Mapping[str, Any]], by: Manifest, reason: str
 ) -> None:
     """Add what is new; done again after a crash, it does the rest."""
+    elsewhere = _elsewhere(target.folder.parent, target.folder)
+    failures = [failure for failure in failures if failure["cell"]["key"] not in elsewhere]
+    if not (change.added or change.replaced or failures):
+        return
     target.open()
     for record in staged.records():
         key, digest = record["cell"]["key"], record["provenance"]["predictions_digest"]
@@ -217,10 +237,19 @@ def review(folder: Path, terms: Terms, against: str = "") -> list[Outcome]:
     past = ledger.before(against, folder) if against else None
     outcomes = [Outcome(folder, problems=tuple(ledger.breaches(past)))] if past else []
     found = verify.folders([folder])
+    doubled = {at: _elsewhere(folder, at) if past else {} for at in found}
     fresh = {store.folder: _fresh(store, past) for store in map(Store, found)}
     unproven = frozenset(Path(at, "cells", f"{key}.json") for at, keys in fresh.items() for key in keys)
     setting = Setting(folder, terms.datasets_dir, terms.data_root, unproven, terms.watcher)
-    return [*outcomes, *(_reviewed(Store(at), keys, setting, past is not None) for at, keys in fresh.items())]
+    for at, keys in fresh.items():
+        outcome = _reviewed(Store(at), keys, setting, past is not None)
+        again = [
+            f"cells/{key}.json: is of a cell that {doubled[at][key]} has; a cell is published once. Take it out"
+            for key in keys
+            if key in doubled[at]
+        ]
+        outcomes.append(dataclasses.replace(outcome, problems=(*outcome.problems, *again)))
+    return outcomes
 
 
 def _fresh(store: Store, past: ledger.Before | None) -> list[str]:

@@ -89,6 +89,20 @@ def test_a_crash_while_replacing_is_mended_by_doing_it_again(forge, monkeypatch)
     assert json.loads((folder / forge.cell).read_text())["cost"]["pretrain_seconds"] == 123.0
 
 
+def test_a_cell_that_is_published_under_another_name_is_left_out(forge):
+    """A baseline that everybody runs is one cell; a later name may not take its place."""
+    forge.write()
+    forge.accept()
+    before = snapshot(forge.published)
+    forge.manifest["name"] = "aaa"
+    forge.row(lambda record: record["cost"].update(pretrain_seconds=123.0))
+    forge.write()
+    outcome = forge.accept(replace="mine is better")
+    assert (outcome.problems, outcome.added, outcome.replaced) == ((), (), ())
+    assert outcome.notes == ("2 rows are of cells that toy has: those stay, these are left out",)
+    assert snapshot(forge.published) == before
+
+
 @pytest.mark.parametrize("reason", ["two\nlines", "\x1b[2J", "x" * 301])
 def test_reasons_are_one_line(forge, reason):
     forge.write()

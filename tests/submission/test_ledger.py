@@ -74,6 +74,11 @@ def test_a_folder_may_not_vanish(checkout):
     assert any("predictions/" in line and "was changed or deleted" in line for line in found)
 
 
+def test_a_cell_may_not_be_published_twice(checkout):
+    shutil.copytree(checkout / "toy", checkout / "aaa")
+    assert any("is of a cell that toy has" in line for line in problems(checkout))
+
+
 def change(checkout):
     path = rows(checkout)[1]
     record = json.loads(path.read_text())
