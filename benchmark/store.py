@@ -31,6 +31,7 @@ from benchmark.schema import (
 )
 
 SHORT_COLUMNS = ("key", "task", "method", "method_params", "backbone", "recipe", "seed")  # of the long tables
+_TEXTS = ("metric", "split", "layer", "superclass")  # of a figure; a class may be called "inf"
 DRAFT_AGE_SECONDS = 24 * 3600  # drafts older than this belong to nobody alive
 
 
@@ -179,7 +180,10 @@ class Store:
 
 def figures(record: Mapping[str, Any]) -> tuple[Figure, ...]:
     """The lines of scores.csv of a stored cell."""
-    return tuple(Figure(**{name: _number(value) for name, value in line.items()}) for line in record["figures"])
+    return tuple(
+        Figure(**{name: value if name in _TEXTS else _number(value) for name, value in line.items()})
+        for line in record["figures"]
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

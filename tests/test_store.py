@@ -68,6 +68,14 @@ def test_a_row_survives_the_round_trip(store, toy_cell):
     assert [(e["epoch"], e["loss"], e["lam"]) for e in epochs] == [("0", "1.5", "1.0"), ("1", "1.0", "0.7")]
 
 
+def test_a_class_may_be_called_infinity(store, toy_cell):
+    row = make_row(toy_cell())
+    figure = Figure("fine_knn_acc", math.inf, superclass="inf", layer="-inf")
+    store.publish(dataclasses.replace(row, figures=(figure,)), PREDICTIONS)
+    (found,) = store_module.figures(store.record(toy_cell().key))
+    assert (found.value, found.superclass, found.layer) == (math.inf, "inf", "-inf")
+
+
 def test_every_figure_is_a_line_of_the_long_table(store, toy_cell):
     store.publish(make_row(toy_cell()), PREDICTIONS)
     store.merge()

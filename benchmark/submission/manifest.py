@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -41,13 +41,13 @@ class File(rows.Strict):
 class Manifest(rows.Strict):
     """The manifest."""
 
-    format: Literal[FORMAT]  # type: ignore[valid-type]
-    schema_version: Literal[SCHEMA_VERSION]  # type: ignore[valid-type]
-    metric_version: Literal[METRIC_VERSION]  # type: ignore[valid-type]
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
+    schema_version: Annotated[int, Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
+    metric_version: Annotated[int, Field(ge=METRIC_VERSION, le=METRIC_VERSION)]
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_name)]
     paper: Annotated[rows.Text, Field(min_length=1)]
     contact: rows.Text = ""
-    package_version: rows.Text
+    package_version: rows.Version
     incomplete: Annotated[list[rows.Text], Field(max_length=MAX_GAPS)]
     files: Annotated[dict[Annotated[str, AfterValidator(_member)], File], Field(min_length=1, max_length=MAX_MEMBERS)]
 

@@ -38,28 +38,40 @@ def _printable(text: str) -> str:
 
 
 def _canonical(text: str) -> str:
-    """JSON in a column: written as we write it, and no deeper than a list or mapping of scalars."""
+    """JSON in a column: written as we write it, and no deeper than a list of texts or a mapping to scalars."""
     value = parse(text.encode())
-    members = list(value.values()) if isinstance(value, dict) else value
-    if not isinstance(members, list) or any(isinstance(member, dict | list) for member in members):
-        raise ValueError("is no list or mapping of scalars")
+    texts = isinstance(value, list) and all(isinstance(member, str) for member in value)
+    scalars = isinstance(value, dict) and not any(isinstance(member, dict | list) for member in value.values())
+    if not texts and not scalars:
+        raise ValueError("is no list of texts or mapping to scalars")
     if json.dumps(value, sort_keys=True) != text:
         raise ValueError("is not JSON as this program writes it")
     return text
 
 
+def _mapping(text: str) -> str:
+    if not text.startswith("{"):
+        raise ValueError("is no mapping")
+    return text
+
+
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_printable)]
-Listing = Annotated[str, Field(max_length=MAX_LIST), AfterValidator(_printable), AfterValidator(_canonical)]
+Version = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z.+_-]{0,60}\z")]
+Canonical = Annotated[str, Field(max_length=MAX_LIST), AfterValidator(_printable), AfterValidator(_canonical)]
 Number = Annotated[float, Field(allow_inf_nan=False)] | None  # undefined is null
 Extended = Number | Literal["inf", "-inf"]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Share = Annotated[float, Field(ge=0, le=1)] | None
 
 
 class Strict(BaseModel):
     """No unknown keys, no conversions."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+
+def exactly(number: int) -> Any:
+    """One integer; a Literal would take True for 1."""
+    return Annotated[int, Field(ge=number, le=number)]
 
 
 def _hex(*lengths: int) -> Any:
@@ -86,15 +98,21 @@ class _Open(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
-_Schema = (Literal[SCHEMA_VERSION], Field(alias="schema"))
+_Schema = (exactly(SCHEMA_VERSION), Field(alias="schema"))
 _CELL = {
     **dict.fromkeys(CELL_COLUMNS, Text),
-    **dict.fromkeys(("method_params", "backbone_args", "recipe_params", "measures", "missing_classes"), Listing),
+    **dict.fromkeys(
+        ("method_params", "backbone_args", "recipe_params", "measures"), Annotated[Canonical, AfterValidator(_mapping)]
+    ),
+    "missing_classes": Canonical,
+    "method_digest": _hex(0, 16),
+    "data_digest": _hex(0, 16),
     **dict.fromkeys(("hierarchy_version", "seed"), Count),
     "key": Annotated[str, Field(pattern=rf"^{KEY}\z")],
-    "metric_version": Literal[METRIC_VERSION],
+    "metric_version": exactly(METRIC_VERSION),
     "method": Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*\z", max_length=100)],
 }
 _FIGURE = {
@@ -102,11 +120,23 @@ _FIGURE = {
     **dict.fromkeys(("metric", "layer", "superclass"), Text),
     "split": Literal["train", "test"],
 }
+_EPOCH = {
+    **dict.fromkeys(HISTORY_COLUMNS, _Amount),
+    **dict.fromkeys(("train_acc", "val_acc"), _Share | None),
+    "epoch": Count,
+    "loss": Number,  # of some methods a log-likelihood
+}
 _Cell = _model("Cell", _CELL)
 _Figure = _model("Figure", _FIGURE)
-_Epoch = _model("Epoch", {name: Count if name == "epoch" else Number for name in HISTORY_COLUMNS}, _Open)
+_Epoch = _model("Epoch", _EPOCH, _Open)
 _Provenance = _part(
     Provenance,
+    **dict.fromkeys((f"{name}_version" for name in ("package", "python", "torch", "timm", "sklearn")), Version),
+    device=Annotated[str, Field(pattern=r"^[a-z]{1,20}\z")],
+    precision=Literal["fp32", "bf16"],
+    init=Literal["scratch", "pretrained", "external"],
+    split_digest=Annotated[str, Field(pattern=r"^(?:[0-9a-f]{16}(?:\+[0-9a-f]{16})?)?\z")],
+    finished_at=Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00\z")],
     git_commit=_hex(0, 40, 64),
     scored_commit=_hex(0, 40, 64),
     predictions_digest=_hex(64),
@@ -118,7 +148,7 @@ _Row = _model(
     {
         "schema_version": _Schema,
         "cell": _Cell,
-        "selection": _part(Selection, coarse_val_acc=Share, fine_val_acc=Share, probe_l2=_Positive),
+        "selection": _part(Selection, coarse_val_acc=_Share | None, fine_val_acc=_Share, probe_l2=_Positive),
         "cost": _part(Cost, **dict.fromkeys(get_type_hints(Cost), _Amount)),
         "provenance": _Provenance,
         "figures": Annotated[list[_Figure], Field(min_length=1, max_length=MAX_FIGURES)],  # type: ignore[valid-type]
@@ -214,7 +244,7 @@ def _record(content: bytes) -> dict[str, Any]:
 
 def _figures(record: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the numbers of a row, whatever they were measured on."""
-    seen = set()
+    seen: set[tuple[str, ...]] = set()
     for line in record["figures"]:
         place = tuple(line[name] for name in ("metric", "split", "layer", "superclass"))
         where = shown(", ".join(part for part in place if part))
@@ -225,6 +255,9 @@ def _figures(record: Mapping[str, Any]) -> Iterator[str]:
         else:
             yield from (f"{where}: {problem}" for problem in _outside(line))
         seen.add(place)
+    for metric in METRICS:
+        if (metric, "test", "", "") not in seen:
+            yield f"{metric}, test: is not there; one that is undefined is null"
 
 
 def _outside(line: Mapping[str, Any]) -> Iterator[str]:
@@ -244,7 +277,12 @@ def _number(value: float | str | None) -> float:
 
 
 def _epochs(record: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the history beside what every epoch has: diagnostics are numbers with plain names."""
+    """What is wrong with the history: an entry for each epoch of the recipe, diagnostics numbers with plain names."""
+    num_epochs = json.loads(record["cell"]["recipe_params"]).get("epochs", 0)
+    if [epoch["epoch"] for epoch in record["history"]] != list(range(len(record["history"]))):
+        yield "history: epochs are not counted from 0"
+    elif len(record["history"]) != num_epochs:
+        yield f"history: {len(record['history'])} epochs, the recipe has {shown(num_epochs)}"
     for place, epoch in enumerate(record["history"]):
         for name in epoch.keys() - set(HISTORY_COLUMNS):
             value = epoch[name]

@@ -344,7 +344,8 @@ def test_predictions_of_no_row_and_an_archive_without_rows(forge):
         ('"coarse_level": "', '"coarse_level": "x', "coarse_level is"),
         ('"hierarchy_version": ', '"hierarchy_version": 9', "hierarchy_version is"),
         ('"hierarchy_digest": "', '"hierarchy_digest": "0', "hierarchy toy is"),
-        ('"data_digest": "', '"data_digest": "0', "do not give its key"),
+        ('"data_digest": "', '"data_digest": "0', "cell.data_digest"),
+        ('"seed": 0', '"seed": 1', "do not give its key"),
         ('"task": "toy"', '"task": "tox"', "unknown task"),
         ('"task": "toy"', '"task": "toy+random-superclasses:0"', "for a control take a task with real images"),
         ('"task": "toy"', '"task": "../../etc/passwd"', "unknown task"),
@@ -355,6 +356,8 @@ def test_predictions_of_no_row_and_an_archive_without_rows(forge):
         ('"recipe": "quickstart+"', '"recipe": "cifar100"', "unknown recipe"),
         ('"recipe": "quickstart+"', '"recipe": "external"', "do not give its key"),
         ('"method_params": "{', '"method_params": " {', "cell.method_params"),
+        ('"method_params": "{', '"method_params": "[", "x": "{', "cell.method_params"),
+        ('"backbone_args": "{}"', '"backbone_args": "[\\"x\\"]"', "cell.backbone_args"),
         ('"missing_classes": "[]"', '"missing_classes": "[[[[]]]]"', "cell.missing_classes"),
         ('"measures": "{}"', '"measures": "{\\"layers\\": false}"', "measures is"),
         ('"measures": "{}"', '"measures": "{\\"x\\": 1}"', "measures.x"),
@@ -371,7 +374,11 @@ def test_predictions_of_no_row_and_an_archive_without_rows(forge):
         ('"layer": ""', '"layer": "\\n"', "figures.0.layer"),
         ('"metric": "coarse_acc"', '"metric": "magic_acc"', "there is no such metric"),
         ('"metric": "coarse_acc"', '"metric": "coarse_ece"', "is there twice"),
+        ('"torch_version": "', '"torch_version": "<b>', "provenance.torch_version"),
+        ('"finished_at": "', '"finished_at": "yesterday, ', "provenance.finished_at"),
         ('"epoch": 0', '"epoch": 0, "<b>": 1', "history.0"),
+        ('"epoch": 0', '"epoch": 1', "epochs are not counted from 0"),
+        ('"train_acc": ', '"train_acc": 7', "history.0.train_acc"),
         ('"epoch": 0', '"epoch": 0, "lam": "high"', "history.0.lam"),
         ('"epoch": 0', '"epoch": 0, "lam": 1e999', "history.0.lam"),
         ('"epoch": 0', '"epoch": 0, "lam": ' + "9" * 400, "history.0.lam"),
@@ -411,6 +418,18 @@ def test_numbers_outside_their_range(forge, metric, name, value):
     forge.row(edit)
     forge.write()
     refused(forge, metric)
+
+
+def test_a_metric_that_is_left_out(forge):
+    forge.row(lambda r: r.update(figures=[line for line in r["figures"] if line["metric"] != "uniformity"]))
+    forge.write()
+    refused(forge, "uniformity, test: is not there")
+
+
+def test_an_epoch_that_is_left_out(forge):
+    forge.row(lambda record: record["history"].pop())
+    forge.write()
+    refused(forge, "history: 1 epochs, the recipe has 2")
 
 
 def test_a_superclass_that_the_task_has_not(forge):
@@ -594,7 +613,9 @@ def test_better_scores_than_answers(forge):
 
 def test_a_score_that_is_left_out(forge):
     def edit(record):
-        record["figures"] = [line for line in record["figures"] if line["metric"] != "fine_linear_worst_acc"]
+        place = ("fine_linear_acc", "(worst)")
+        lines = record["figures"]
+        record["figures"] = [line for line in lines if (line["metric"], line["superclass"]) != place]
 
     forge.row(edit)
     forge.write()

@@ -1,16 +1,22 @@
 """What a pull request may do to published rows: add, and replace with a reason."""
 
 import json
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import HIERARCHIES
 
+from benchmark import cli
 from benchmark.errors import InputError
 from benchmark.store import Store
 from benchmark.submission import accept
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -181,3 +187,23 @@ def test_commits_that_are_none(checkout, ref):
 def test_outside_a_checkout(made_rows):
     with pytest.raises(InputError, match="--against"):
         review(made_rows, "HEAD")
+
+
+def test_the_workflow_runs_what_is_there_and_may_only_read(checkout, monkeypatch, capsys):
+    workflow = yaml.safe_load((ROOT / ".github/workflows/published.yml").read_text())
+    (trigger,) = workflow[True].items()  # YAML 1.1 reads `on` as a truth value
+    assert trigger == ("pull_request", {"paths": ["results/published/**"]})
+    assert workflow["permissions"] == {"contents": "read"}
+    *_, last = workflow["jobs"]["accept"]["steps"]
+    commit(checkout)
+    (checkout / "README.md").write_text("rows")
+    commit(checkout)
+    monkeypatch.chdir(checkout.parents[1])
+    monkeypatch.setattr(sys, "argv", shlex.split(last["run"]))
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0
+    rows(checkout)[0].unlink()
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2 and "rows are append-only" in capsys.readouterr().out
