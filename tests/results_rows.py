@@ -21,6 +21,7 @@ def row(method="baseline", seed=0, value=0.5, params="{}", **changes):
         "recipe_params": "{}",
     }
     given |= {"reason": "", "method_digest": "", "missing_classes": "[]", "metric_version": schema.METRIC_VERSION}
+    given |= {"recipe_params": "{}"}
     given |= {"task": "digits-halves", "hierarchy_version": 1, "hierarchy_digest": "d1"}
     given |= changes
     return given | {"key": f"{given['task']}-{method}-{params}-{seed}-{given['metric_version']}"}

@@ -26,7 +26,7 @@ LINE_COLUMNS = (
     "separable",  # n >= MIN_SEEDS
     "tied",  # cannot be told from the best: no separable line is significantly better; False where not separable
     "rank",  # of the mean among separable lines, 1 is best; NaN where not separable
-    "rank_low",  # bootstrap interval over seeds
+    "rank_low",  # ranks that the true means may have, all lines at once at 95 %: statistics.rank_bounds
     "rank_high",
     "difference",  # paired, to the reference, over the seeds both have; NaN for the reference itself
     "difference_low",

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 import benchmark
 from benchmark.errors import InputError, unknown
@@ -228,9 +227,9 @@ def _inference(values: Floats, p: Floats, labels: Any, reference: str) -> pd.Dat
     ranks = np.full((3, len(labels)), np.nan)
     tied = np.zeros(len(labels), bool)
     if separable.any():
-        own = values[:, separable]
-        ranks[:, separable] = statistics.rank_intervals(own, rng=np.random.default_rng(SEED))
-        tied[separable] = statistics.tied(np.nanmean(own, axis=0), p[np.ix_(separable, separable)])
+        means, own = np.nanmean(values[:, separable], axis=0), p[np.ix_(separable, separable)]
+        ranks[:, separable] = (statistics.ranks(means), *statistics.rank_bounds(means, own))
+        tied[separable] = statistics.tied(means, own)
     frame = pd.DataFrame({"tied": tied, "rank": ranks[0], "rank_low": ranks[1], "rank_high": ranks[2]})
     names = ("difference", "difference_low", "difference_high", "difference_n", "p_t", "p_wilcoxon", "p_holm", "effect")
     if not reference:
@@ -297,7 +296,7 @@ def _mean_ranks(boards: Sequence[Board], common: list[str], means: Floats) -> pd
     mean, low, high = statistics.mean_rank_intervals(values, rng=np.random.default_rng(SEED))
     slugs = boards[0].lines.set_index("label")["slug"].reindex(common).to_numpy()
     lines = {"label": common, "slug": slugs, "mean_rank": mean, "low": low, "high": high}
-    lines |= {board.slug: own for board, own in zip(boards, stats.rankdata(-means, axis=1), strict=True)}
+    lines |= {board.slug: own for board, own in zip(boards, statistics.ranks(means), strict=True)}
     return pd.DataFrame(lines).sort_values(["mean_rank", "label"], ignore_index=True)
 
 

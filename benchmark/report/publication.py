@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +138,12 @@ def remarks(board: Board) -> list[str]:
     separable, tied = int(lines["separable"].sum()), lines.loc[lines["tied"], "label"]
     if separable < 2:
         return [f"Nothing is ranked: it takes two methods with at least {MIN_SEEDS} seeds each."]
-    everyone = f"None of the {separable} methods can be told from the best"
-    group = f"{len(tied)} of {separable} methods cannot be told from the best: {', '.join(tied)}"
-    said = [f"{everyone if len(tied) == separable else group}."]
+    if len(tied) == separable:
+        said = [f"None of the {separable} methods can be told from the best."]
+    elif len(tied) == 1:
+        said = [f"{tied.iloc[0]} is told apart from every other method."]
+    else:
+        said = [f"{len(tied)} of {separable} methods cannot be told from the best: {', '.join(tied)}."]
     if not math.isnan(board.detectable):
         size = table.figure(board.detectable, board.metric)
         said.append(
@@ -186,8 +189,8 @@ def foot(board: Board) -> str:
   batches and crops; paired t interval at 95 %. **p**: paired t-test of it, Holm's correction over the methods.
 - **Bold**: the tie group of the best: no method is significantly better, over all pairs at 5 %. Differences inside it
   are not findings.
-- **Rank**: of the mean, 1 is best; in brackets 95 % of resamples of the seeds. Methods with fewer than {MIN_SEEDS}
-  seeds are not ranked."""
+- **Rank**: of the mean, 1 is best; in brackets the ranks that the expected scores may have, all methods at once at
+  95 %: as many methods are above and below as are significantly so. Fewer than {MIN_SEEDS} seeds are not ranked."""
 
 
 def _overall_markdown(overall: Overall, boards: Sequence[Board]) -> str:
@@ -234,24 +237,24 @@ def _in_markdown(text: str) -> str:
 
 def _latex_table(board: Board, found: Leaderboard) -> str:
     shown = cells(dataclasses.replace(board, columns=board.columns[: 1 + LATEX_COLUMNS]))
-    tied = board.lines["tied"].to_numpy()
-    styler = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-    styler = styler.apply(_bold, tied=tied, axis=None)
-    text: str = styler.to_latex(
-        hrules=True,
-        position="t",
-        position_float="centering",
-        caption=_caption(board, found),
-        label=f"tab:{board.slug}",
-        column_format="l" * 2 + "r" * (len(shown.columns) - 2),
-    )
-    return _typeset(text)
-
-
-def _bold(shown: pd.DataFrame, tied: Iterable[bool]) -> pd.DataFrame:
-    styles = pd.DataFrame("", index=shown.index, columns=shown.columns)
-    styles.loc[list(tied), shown.columns[1]] = "textbf:--rwrap;"
-    return styles
+    lines = [[_escape(cell) for cell in line] for line in shown.to_numpy().tolist()]
+    for line, tied in zip(lines, board.lines["tied"], strict=True):
+        line[1] = rf"\textbf{{{line[1]}}}" if tied else line[1]
+    head = " & ".join(_escape(name) for name in shown.columns)
+    body = "".join(f"{' & '.join(line)} \\\\\n" for line in lines)
+    return _typeset(rf"""\begin{{table}}[t]
+\centering
+\caption{{{_caption(board, found)}}}
+\label{{tab:{board.slug}}}
+\resizebox{{\linewidth}}{{!}}{{%
+\begin{{tabular}}{{ll{"r" * (len(shown.columns) - 2)}}}
+\toprule
+{head} \\
+\midrule
+{body}\bottomrule
+\end{{tabular}}}}
+\end{{table}}
+""")
 
 
 def _caption(board: Board, found: Leaderboard) -> str:
@@ -276,9 +279,8 @@ def _escape(text: str) -> str:
 
 
 def _typeset(text: str) -> str:
-    """A table no wider than the page, with signs that plain LaTeX fonts lack as mathematics."""
+    """Signs that plain LaTeX fonts lack, as mathematics."""
     text = re.sub(r"(?<=[ \[])([-+])(?=\d)", r"$\1$", text)
     for sign, command in {"±": "$\\pm$", "Δ": "$\\Delta$", "–": "--", "—": "---", "·": "$\\cdot$", "−": "$-$"}.items():
         text = text.replace(sign, command)
-    text = text.replace(r"\begin{tabular}", "\\resizebox{\\linewidth}{!}{%\n\\begin{tabular}")
-    return text.replace(r"\end{tabular}", "\\end{tabular}}")
+    return text

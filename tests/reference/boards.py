@@ -203,7 +203,34 @@ def power_table(boards, methods, seed=2027):
         _write(SCENARIOS[scenario], str(methods), *shares)
 
 
+def ranks_table(boards, gap, seeds, seed=2028):
+    """How often 95 % intervals hold the true rank of 7 methods whose expected scores are so far apart, in deviations.
+
+    Of one board by `rank_intervals` (all methods, and the best) and `rank_bounds` (all at once), and of the mean rank
+    over five boards with orders of their own, by `mean_rank_intervals` (all methods).
+    """
+    rng = np.random.default_rng(seed)
+    methods, tasks = 7, 5
+    held = np.zeros(4)
+    for _ in range(boards):
+        means = [gap * rng.permutation(methods) for _ in range(tasks)]
+        scores = [draw(rng, "equal", mean, 1, seeds)[0] for mean in means]
+        true = np.array([methods - stats.rankdata(mean) + 1 for mean in means])
+        _, low, high = statistics.rank_intervals(scores[0], rng, 500)
+        inside = (low <= true[0]) & (true[0] <= high)
+        best = inside[true[0] == 1][0]
+        low, high = statistics.rank_bounds(scores[0].mean(0), statistics.separations(scores[0]))
+        at_once = ((low <= true[0]) & (true[0] <= high)).all()
+        _, low, high = statistics.mean_rank_intervals(scores, rng, 500)
+        over_tasks = ((low <= true.mean(0)) & (true.mean(0) <= high)).mean()
+        held += [inside.mean(), best, at_once, over_tasks]
+    _write(str(gap), str(seeds), *(_percent(share / boards) for share in held))
+
+
 if __name__ == "__main__":
     for table, size in ((rates_table, 5000), (power_table, 1000)):
         for count in (3, 7, 32):
             table(size, count)
+    for distance in (0.1, 0.3, 1.0):
+        for number in (3, 5, 10):
+            ranks_table(500, distance, number)

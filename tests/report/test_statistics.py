@@ -89,6 +89,14 @@ def test_how_many_seeds_what_needs(scores, seeds, interval, test):
     assert np.isnan(st.separations(scores[:seeds])[0, 1]) != test
 
 
+def test_what_a_seed_does_to_all_methods_cancels(scores):
+    shifted = scores + np.arange(8.0)[:, None]
+    plain, found = st.differences(scores, 0), st.differences(shifted, 0)
+    for name in ("low", "high", "p_t", "p_wilcoxon", "p_holm", "effect"):
+        np.testing.assert_allclose(getattr(found, name), getattr(plain, name), rtol=1e-9)
+    np.testing.assert_allclose(st.separations(shifted), st.separations(scores), rtol=1e-9)
+
+
 def test_equal_differences_are_no_proof():
     same = np.array(
         [[0.5, 0.5, 0.7], [0.6, 0.6, 0.8], [0.4, 0.4, 0.6]]
@@ -115,12 +123,12 @@ def test_signed_ranks_are_exact_with_ties_and_zeros(paired):
     observed = abs(np.sign(kept) @ ranks)
     outcomes = [abs(np.array(signs) @ ranks) for signs in itertools.product((-1, 1), repeat=len(kept))]
     expected = np.mean([outcome >= observed - 1e-9 for outcome in outcomes])
-    assert st.signed_rank_p(np.array(paired)) == pytest.approx(expected)
+    assert st.signed_rank(np.array(paired)[:, None])[0] == pytest.approx(expected)
 
 
 def test_five_seeds_cannot_reach_significance_by_signs():
-    assert np.isnan(st.signed_rank_p(np.arange(1.0, 6)))
-    assert st.signed_rank_p(np.arange(1.0, 7)) == 2 / 2**6
+    columns = np.array([[1.0, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, NAN]]).T
+    np.testing.assert_array_equal(st.signed_rank(columns), [2 / 2**6, NAN])
 
 
 def test_the_effect_by_hand():
@@ -173,6 +181,14 @@ def test_separations_are_paired_tests_of_every_pair(holey):
     assert np.isnan(np.diag(found)).all()
 
 
+def test_many_methods_are_compared_in_blocks():
+    values = np.random.default_rng(3).normal(size=(4, st.BLOCK + 3))
+    found, few = st._pairs(values), st._pairs(values[:, -5:])
+    for whole, part in zip(found, few, strict=True):
+        np.testing.assert_array_equal(whole[-5:, -5:], part)
+    assert found[0].shape == (st.BLOCK + 3, st.BLOCK + 3)
+
+
 def test_two_methods_need_no_correction(scores):
     test = stats.ttest_rel(scores[:, 0], scores[:, 1])
     assert st.separations(scores[:, :2])[0, 1] == pytest.approx(test.pvalue, rel=1e-9)
@@ -188,6 +204,32 @@ def test_ties_are_with_all_that_nothing_beats():
     np.testing.assert_array_equal(st.tied(np.array([NAN, 0.8, 0.9]), p), [False, True, True])
 
 
+def test_rank_bounds_by_hand():
+    p = np.full((4, 4), NAN)
+    for a, b, value in ((0, 1, 0.01), (0, 2, 0.3), (0, 3, 0.001), (1, 2, 0.2), (1, 3, 0.04), (2, 3, 0.06)):
+        p[a, b] = p[b, a] = value
+    low, high = st.rank_bounds(np.array([0.9, 0.7, 0.8, 0.5]), p)  # 0 beats 1 and 3, 1 beats 3
+    np.testing.assert_array_equal(low, [1, 2, 1, 3])
+    np.testing.assert_array_equal(high, [2, 3, 4, 4])
+    low, high = st.rank_bounds(np.array([0.9, NAN, 0.8, 0.5]), p)
+    np.testing.assert_array_equal(low, [1, NAN, 1, 2])
+    np.testing.assert_array_equal(high, [2, NAN, 3, 3])
+
+
+def test_a_rank_may_be_1_where_a_method_is_tied(scores):
+    scores = np.vstack([scores, scores[:4] + 0.001]) + 0.02 * np.arange(5)
+    p, means = st.separations(scores), scores.mean(axis=0)
+    low, _ = st.rank_bounds(means, p)
+    assert 0 < st.tied(means, p).sum() < 5
+    np.testing.assert_array_equal(low == 1, st.tied(means, p))
+
+
+def test_one_seed_has_a_rank_and_no_interval():
+    rank, low, high = st.rank_intervals(np.array([[0.5, 0.7]]), np.random.default_rng(0))
+    np.testing.assert_array_equal(rank, [2, 1])
+    assert np.isnan(low).all() and np.isnan(high).all()
+
+
 def test_rank_intervals_where_nothing_overlaps():
     values = np.array([[0.1, 0.5, 0.5, NAN], [0.2, 0.6, 0.6, NAN], [0.3, 0.7, 0.7, NAN]])
     rank, low, high = st.rank_intervals(values, np.random.default_rng(0))
@@ -196,15 +238,17 @@ def test_rank_intervals_where_nothing_overlaps():
     np.testing.assert_array_equal(high, rank)
 
 
-def test_rank_intervals_are_those_of_all_resamples():
-    values = np.array([[0.5, 0.4], [0.5, 0.6], [0.5, 0.45]])
-    # resamples of 3 of 3: the second is best iff its mean exceeds 0.5; all 27 of them
-    wins = np.mean([np.mean([values[i, 1] for i in rows]) > 0.5 for rows in itertools.product(range(3), repeat=3)])
-    assert 0.025 < wins < 0.975
+@pytest.mark.parametrize(("ahead", "turns"), [(0.0, True), (0.06, True), (0.5, False)])
+def test_rank_intervals_are_those_of_all_resamples(ahead, turns):
+    values = np.array([[0.5, 0.40], [0.5, 0.60], [0.5, 0.45]]) - [0, ahead]
+    mean = values[:, 1].mean()
+    wider = math.sqrt(3 / 2) * 4.302653 / 1.959964  # t and z at 0.975
+    outcomes = [mean + wider * (values[list(rows), 1].mean() - mean) for rows in itertools.product(range(3), repeat=3)]
+    assert (np.mean(np.array(outcomes) > 0.5) > 0.025) == turns  # of all 27 resamples
     rank, low, high = st.rank_intervals(values, np.random.default_rng(0))
     np.testing.assert_array_equal(rank, [1, 2])
-    np.testing.assert_array_equal(low, [1, 1])
-    np.testing.assert_array_equal(high, [2, 2])
+    np.testing.assert_array_equal(low, [1, 1 if turns else 2])
+    np.testing.assert_array_equal(high, [2 if turns else 1, 2])
 
 
 def test_mean_ranks_over_tasks():
