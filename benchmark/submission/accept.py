@@ -235,8 +235,8 @@ def review(folder: Path, terms: Terms, against: str = "") -> list[Outcome]:
         InputError: if there are no results, or no such commit.
     """
     past = ledger.before(against, folder) if against else None
-    outcomes = [Outcome(folder, problems=tuple(ledger.breaches(past)))] if past else []
     found = verify.folders([folder])
+    outcomes = [Outcome(folder, problems=(*(ledger.breaches(past) if past else ()), *_stray(folder, found)))]
     doubled = {at: _elsewhere(folder, at) if past else {} for at in found}
     fresh = {store.folder: _fresh(store, past) for store in map(Store, found)}
     unproven = frozenset(Path(at, "cells", f"{key}.json") for at, keys in fresh.items() for key in keys)
@@ -291,6 +291,17 @@ def _is_outdated(path: Path) -> bool:
     except (ValueError, LookupError, TypeError):
         return False
     return isinstance(version, int) and version != METRIC_VERSION
+
+
+def _stray(folder: Path, found: Iterable[Path]) -> Iterator[str]:
+    """Files beside the results folders."""
+    inside = set(found)
+    for path in sorted(folder.rglob("*")):
+        plain = path.is_file() and not path.is_symlink()
+        if (plain or path.is_symlink() or not path.is_dir()) and not inside & {path, *path.parents}:
+            name = path.relative_to(folder).as_posix()
+            if name != "README.md" or not plain:
+                yield f"{shown(name)}: has no place beside folders of published rows; take it out"
 
 
 def _strange(folder: Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -211,11 +212,12 @@ def _at_hand(cell: Cell, root: Path | None) -> Truth | None:
 
 def _recomputed(staged: Store, setting: Setting) -> Iterator[str]:
     """Rows whose scores come out otherwise."""
+    count = len(list(staged.cells.glob("*.json")))
     if setting.watcher:
-        setting.watcher.begin(sum(1 for _ in staged.cells.iterdir()))
-    for verdict in verify.verify(staged.folder, setting.datasets_dir):
-        if verdict.key and setting.watcher:
+        setting.watcher.begin(count)
+    for verdict in islice(verify.verify(staged.folder, setting.datasets_dir), count):  # after them come merged tables
+        if setting.watcher:
             setting.watcher.step(1)
-        if verdict.key and verdict.state != "equal":
+        if verdict.state != "equal":
             lines = rows.first([shown(line) for line in verdict.lines])
             yield f"cells/{verdict.key}.json: {verdict.state} when computed again: {'; '.join(lines)}"

@@ -59,10 +59,11 @@ def rows(published):
 
 
 def test_a_new_row_is_computed_and_the_old_one_is_not(checkout):
-    first, second = review(checkout)
-    assert (first.problems, second.problems, second.num_rows) == ((), (), 1)
-    (whole,) = review(checkout, "")
-    assert (whole.problems, whole.num_rows) == ((), 2)
+    (checkout / "README.md").write_text("about the rows")
+    whole, folder = review(checkout)
+    assert (whole.problems, folder.problems, folder.num_rows) == ((), (), 1)
+    whole, folder = review(checkout, "")
+    assert (whole.problems, folder.problems, folder.num_rows) == ((), (), 2)
 
 
 def test_a_row_may_not_vanish(checkout):
@@ -162,6 +163,19 @@ def test_files_out_of_place(checkout, name):
     assert any("has no place among published rows" in line for line in problems(checkout))
 
 
+@pytest.mark.parametrize("name", ["index.html", "other/run.py", "README.txt"])
+def test_files_beside_the_folders(checkout, name):
+    (checkout / name).parent.mkdir(exist_ok=True)
+    (checkout / name).write_text("x")
+    assert problems(checkout) == [f"{name}: has no place beside folders of published rows; take it out"]
+
+
+def test_folders_that_are_links(checkout, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (checkout / "tox").symlink_to(tmp_path / "elsewhere")
+    assert any("tox: has no place" in line for line in problems(checkout))
+
+
 def test_links_out_of_the_folder(checkout, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("{}")
@@ -181,7 +195,7 @@ def test_commits_that_are_none(checkout, ref):
         with pytest.raises(InputError, match="--against"):
             review(checkout, ref)
     else:
-        assert len(review(checkout, ref)) == 1
+        assert not problems(checkout, ref)
 
 
 def test_outside_a_checkout(made_rows):
