@@ -312,7 +312,7 @@ def speed(  # noqa: PLR0913, every option is one of the command's
     plugin: Plugins = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="In Markdown, as in the docs.")] = False,
     scores: Annotated[
-        bool, typer.Option("--scores", help="Measure scoring instead: collapse metrics and read-outs, with limits.")
+        bool, typer.Option("--scores", help="Measure scoring and publishing instead: metrics, read-outs, a leaderboard, with limits.")
     ] = False,
     large: Annotated[
         bool, typer.Option("--large", help="With --scores: a million images from a file too; 3 GB of disk, minutes.")
@@ -326,8 +326,8 @@ def speed(  # noqa: PLR0913, every option is one of the command's
     The bare step is forward, cross-entropy, backward and optimiser on one ready batch. A baseline of 1.05 to bare
     means that crops, flips and bookkeeping add five per cent to it; a method of 1.05 to baseline, that mixing does.
 
-    With --scores: time and memory of scoring on synthetic features, each measurement in a process of its own, on the
-    CPU. Exit code 1 if a limit is missed. Examples:
+    With --scores: time and memory of scoring synthetic features and of a leaderboard of 100,000 made-up rows, each
+    measurement in a process of its own, on the CPU. Exit code 1 if a limit is missed. Examples:
 
       c2f speed --methods cutmix,am_mixup
 
