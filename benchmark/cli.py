@@ -783,8 +783,8 @@ def submit(
 
     Every score of head and read-outs is computed again first, as whoever accepts the archive will do. Refused, exit
     code 2: a row that comes out otherwise; and, without --incomplete, failed cells, seeds that only some methods
-    have, rows of another metric version, rows without predictions. Features are never part of it; what the command
-    line and the device of each run were is. docs/publishing.md tells the rest of the way. Examples:
+    have, rows of another metric version, rows without predictions. Features are never part of it; the command line and
+    device of each run are. docs/publishing.md tells the rest of the way. Examples:
 
       c2f submit results/cifar100 --name my-mixup --paper "My Mixup, arXiv:2701.00001"
 

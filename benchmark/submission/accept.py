@@ -116,7 +116,7 @@ def accept(archive: Path, terms: Terms) -> Outcome:
         problems, notes = inspection.inspect(source, keys, staged, setting)
         failures, wrong = _failures(source, terms.datasets_dir)
         change = _change(staged, target, terms)
-        problems = [*problems, *wrong, *change.problems]
+        problems = [*problems, *wrong, *change.problems] or list(_idle(source, staged))
         if not problems and not terms.check:
             _write(target, staged, change, failures, submitted, terms.replace)
     notes = [*notes, *change.notes, *submitted.incomplete]
@@ -134,6 +134,15 @@ def _orphans(source: Path) -> Iterator[str]:
     for path in sorted(source.glob("failures/*.json")):
         if path.stem in keys:
             yield f"failures/{path.name}: the cell has a row in the archive"
+
+
+def _idle(source: Path, store: Store) -> Iterator[str]:
+    """Files of predictions that no row is computed from."""
+    digests = {record["cell"]["key"]: record["provenance"].get("predictions_digest", "") for record in store.records()}
+    used = {store.predictions_of(key, digest).name for key, digest in digests.items()}
+    for path in sorted(source.glob("predictions/*.npz")):
+        if path.name not in used:
+            yield f"predictions/{path.name}: no row is computed from it; take it out"
 
 
 def _failures(source: Path, datasets_dir: Path | None) -> tuple[list[dict[str, Any]], list[str]]:

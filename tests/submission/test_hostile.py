@@ -580,6 +580,12 @@ def test_predictions_that_are_no_npz(forge, content):
     refused(forge, "not a zip archive")
 
 
+def test_predictions_that_nobody_needs(forge):
+    forge.members[f"predictions/{Path(forge.cell).stem}.00000000.npz"] = b"ballast"
+    forge.write()
+    refused(forge, "no row is computed from it")
+
+
 def test_predictions_that_are_missing_or_another_file(forge):
     content = forge.members[forge.predictions]
     forge.members[forge.predictions] = content + b"x"

@@ -163,6 +163,11 @@ def test_files_out_of_place(checkout, name):
     assert any("has no place among published rows" in line for line in problems(checkout))
 
 
+def test_predictions_that_nobody_needs(checkout):
+    (checkout / "toy" / "predictions" / f"{'0' * 20}.00000000.npz").write_bytes(b"ballast")
+    assert any("no row is computed from it" in line for line in problems(checkout))
+
+
 @pytest.mark.parametrize("name", ["index.html", "other/run.py", "README.txt"])
 def test_files_beside_the_folders(checkout, name):
     (checkout / name).parent.mkdir(exist_ok=True)
