@@ -40,6 +40,7 @@ app = typer.Typer(
         "  c2f score features.npz --task cifar100-superclass    c2f verify results/published\n\n"
         "  c2f report collapse results/published/methods --out report\n\n"
         "  c2f leaderboard results/methods results/cifar100 --out site\n\n"
+        "  c2f submit results/mine --name mine --paper arXiv:2701.00001    c2f accept mine.zip --check\n\n"
         "  c2f list methods    c2f show method am_mixup    c2f table results/quickstart    c2f doctor"
     ),
 )
@@ -767,6 +768,87 @@ def leaderboard(
     show_leaderboard(console, found)
     console.print(f"{', '.join(file.name for file in files)} written to {folder}.", markup=False, soft_wrap=True)
     console.print(f"Open {page} in a browser.", markup=False, soft_wrap=True)
+
+
+@app.command()
+def submit(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+    name: Annotated[str, typer.Option(help="Of the folder among the published rows: small letters, digits, . _ -")],
+    paper: Annotated[str, typer.Option(help="Where the rows are described: title, arXiv number or address, one line.")],
+    contact: Annotated[str, typer.Option(help="Whom to ask about them, one line; it is published.")] = "",
+    out: Annotated[Path | None, typer.Option(help="The archive; default NAME.zip.")] = None,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Publish what is finished although cells failed or are missing.")
+    ] = False,
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+) -> None:
+    """Make one archive of a results folder: rows, their predictions, and a manifest with the hash of each file.
+
+    Every score of head and read-outs is computed again first, as whoever accepts the archive will do. Refused, exit
+    code 2: a row that comes out otherwise; and, without --incomplete, failed cells, seeds that only some methods
+    have, rows of another metric version, rows without predictions. Features are never part of it; the command line and
+    device of each run are. docs/publishing.md tells the rest of the way. Examples:
+
+      c2f submit results/cifar100 --name my-mixup --paper "My Mixup, arXiv:2701.00001"
+
+      c2f submit results/cifar100 --name my-mixup --paper "arXiv:2701.00001" --contact me@example.org --incomplete
+    """
+    from benchmark.console import StepDisplay, show_problems
+    from benchmark.submission import submit as making
+
+    path = out or Path(f"{name}.zip")
+    request = making.Request(results, name, paper, contact, path, incomplete, datasets_dir)
+    with StepDisplay(console, "computing scores again") as display:
+        made = making.submit(request, display)
+    if isinstance(made, making.Refused):
+        show_problems(console, str(results), made.problems)
+        console.print(made.remedy)
+        raise typer.Exit(2)
+    console.print(escape(making.report(made)), soft_wrap=True)
+
+
+@app.command()
+def accept(
+    what: Annotated[Path, typer.Argument(metavar="ARCHIVE|FOLDER", help="An archive, or with --check published rows.")],
+    into: Annotated[Path, typer.Option(help="Folder of the published results folders.")] = Path("results/published"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing.")] = False,
+    against: Annotated[
+        str, typer.Option(metavar="COMMIT", help="With --check FOLDER: no row that this git commit has may be lost.")
+    ] = "",
+    replace: Annotated[
+        str, typer.Option(metavar="REASON", help="Put rows in the place of published ones, which history/ keeps.")
+    ] = "",
+    data_root: Annotated[
+        Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where images may be; true labels are compared with theirs.")
+    ] = Path("data"),
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+) -> None:
+    """Check an archive that anybody may have made, compute its scores again, and add its rows to the published ones.
+
+    Sizes, names, hashes, the form of every row, digests of task, hierarchy and data, true labels, and each score of
+    head and read-outs from the predictions. Nothing is written, and the exit code is 2, if anything is wrong: a line
+    each. Collapse metrics cannot be computed without features; of them the ranges are checked.
+
+    With --check FOLDER, rows that lie there already are checked in the same way. With --against, only those that are
+    new since a commit are computed, and every row of the commit must be there unchanged, or in history/. Examples:
+
+      c2f accept my-mixup.zip --check
+
+      c2f accept my-mixup.zip
+
+      c2f accept my-mixup.zip --replace "trained anew after the fix of the seed"
+
+      c2f accept results/published --check --against origin/main
+    """
+    from benchmark.console import StepDisplay, show_outcomes
+    from benchmark.submission import accept as accepting
+
+    accepting.check_request(what, check, against, replace)
+    with StepDisplay(console, "computing scores again") as display:
+        terms = accepting.Terms(into, check, replace, datasets_dir, data_root.expanduser(), display)
+        outcomes = accepting.review(what, terms, against) if what.is_dir() else [accepting.accept(what, terms)]
+    if show_outcomes(console, outcomes, check):
+        raise typer.Exit(2)
 
 
 def main() -> None:
