@@ -41,6 +41,7 @@ app = typer.Typer(
         "  c2f score features.npz --task cifar100-superclass    c2f verify results/published\n\n"
         "  c2f report collapse results/published/methods --out report\n\n"
         "  c2f leaderboard results/methods results/cifar100 --out site\n\n"
+        "  c2f submit results/mine --name mine --paper arXiv:2701.00001    c2f accept mine.zip --check\n\n"
         "  c2f list methods    c2f show method am_mixup    c2f table results/quickstart    c2f doctor"
     ),
 )
@@ -312,7 +313,10 @@ def speed(  # noqa: PLR0913, every option is one of the command's
     plugin: Plugins = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="In Markdown, as in the docs.")] = False,
     scores: Annotated[
-        bool, typer.Option("--scores", help="Measure scoring instead: collapse metrics and read-outs, with limits.")
+        bool,
+        typer.Option(
+            "--scores", help="Measure scoring and publishing instead: metrics, read-outs, leaderboard, with limits."
+        ),
     ] = False,
     large: Annotated[
         bool, typer.Option("--large", help="With --scores: a million images from a file too; 3 GB of disk, minutes.")
@@ -326,8 +330,8 @@ def speed(  # noqa: PLR0913, every option is one of the command's
     The bare step is forward, cross-entropy, backward and optimiser on one ready batch. A baseline of 1.05 to bare
     means that crops, flips and bookkeeping add five per cent to it; a method of 1.05 to baseline, that mixing does.
 
-    With --scores: time and memory of scoring on synthetic features, each measurement in a process of its own, on the
-    CPU. Exit code 1 if a limit is missed. Examples:
+    With --scores: time and memory of scoring synthetic features and of a leaderboard of 100,000 made-up rows, each
+    measurement in a process of its own, on the CPU. Exit code 1 if a limit is missed. Examples:
 
       c2f speed --methods cutmix,am_mixup
 
@@ -750,7 +754,7 @@ def leaderboard(
     from benchmark import options, standing
     from benchmark.console import show_leaderboard
     from benchmark.report import leaderboard as boards
-    from benchmark.report import publication, site
+    from benchmark.report import publication, site, views
 
     _load(plugin)
     paths = results or [Path("results")]
@@ -760,7 +764,7 @@ def leaderboard(
     found = boards.build(frame, metric, reference, shown, current)
     folder = out or (paths[0] if paths[0].is_dir() else paths[0].parent) / "leaderboard"
     files = publication.write(found, folder)
-    kept = standing.kept_features(frame, datasets_dir)
+    kept = {key: path for board in found.boards for key, path in views.kept_features(board.cells).items()}
     page = site.write(found, folder, standing.about(frame["method"].unique()), kept)
     show_leaderboard(console, found)
     console.print(f"{', '.join(file.name for file in files)} written to {folder}.", markup=False, soft_wrap=True)
@@ -822,9 +826,8 @@ def plot(  # noqa: PLR0913, every option is one of the command's
     found = boards.build(frame, metric, reference, current=standing.current(frame["task"].unique(), datasets_dir))
     named = options.names_of("--methods", methods)
     if kind == "features":
-        kept = standing.kept_features(frame, datasets_dir)
         classes = partial(standing.classes, datasets_dir=datasets_dir)
-        drawn = views.embedded(found, kept, classes, named, seed, projection)
+        drawn = views.embedded(found, classes, named, seed, projection)
     else:
         drawn = views.pictures(kind, found, named, against)
     for file, picture in plots.write_all(drawn, out or Path(f"{kind}.png"), inches):
@@ -879,6 +882,87 @@ def compare(  # noqa: PLR0913, every option is one of the command's
     files += [file for one in made for file in plots.write_comparison(one, out, inches)]
     show_comparison(console, made)
     console.print(f"{', '.join(file.name for file in files)} written to {out}.", markup=False, soft_wrap=True)
+
+
+@app.command()
+def submit(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+    name: Annotated[str, typer.Option(help="Of the folder among the published rows: small letters, digits, . _ -")],
+    paper: Annotated[str, typer.Option(help="Where the rows are described: title, arXiv number or address, one line.")],
+    contact: Annotated[str, typer.Option(help="Whom to ask about them, one line; it is published.")] = "",
+    out: Annotated[Path | None, typer.Option(help="The archive; default NAME.zip.")] = None,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Publish what is finished although cells failed or are missing.")
+    ] = False,
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+) -> None:
+    """Make one archive of a results folder: rows, their predictions, and a manifest with the hash of each file.
+
+    Every score of head and read-outs is computed again first, as whoever accepts the archive will do. Refused, exit
+    code 2: a row that comes out otherwise; and, without --incomplete, failed cells, seeds that only some methods
+    have, rows of another metric version, rows without predictions. Features are never part of it; the command line and
+    device of each run are. docs/publishing.md tells the rest of the way. Examples:
+
+      c2f submit results/cifar100 --name my-mixup --paper "My Mixup, arXiv:2701.00001"
+
+      c2f submit results/cifar100 --name my-mixup --paper "arXiv:2701.00001" --contact me@example.org --incomplete
+    """
+    from benchmark.console import StepDisplay, show_problems
+    from benchmark.submission import submit as making
+
+    path = out or Path(f"{name}.zip")
+    request = making.Request(results, name, paper, contact, path, incomplete, datasets_dir)
+    with StepDisplay(console, "computing scores again") as display:
+        made = making.submit(request, display)
+    if isinstance(made, making.Refused):
+        show_problems(console, str(results), made.problems)
+        console.print(made.remedy)
+        raise typer.Exit(2)
+    console.print(escape(making.report(made)), soft_wrap=True)
+
+
+@app.command()
+def accept(
+    what: Annotated[Path, typer.Argument(metavar="ARCHIVE|FOLDER", help="An archive, or with --check published rows.")],
+    into: Annotated[Path, typer.Option(help="Folder of the published results folders.")] = Path("results/published"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing.")] = False,
+    against: Annotated[
+        str, typer.Option(metavar="COMMIT", help="With --check FOLDER: no row that this git commit has may be lost.")
+    ] = "",
+    replace: Annotated[
+        str, typer.Option(metavar="REASON", help="Put rows in the place of published ones, which history/ keeps.")
+    ] = "",
+    data_root: Annotated[
+        Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where images may be; true labels are compared with theirs.")
+    ] = Path("data"),
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+) -> None:
+    """Check an archive that anybody may have made, compute its scores again, and add its rows to the published ones.
+
+    Sizes, names, hashes, the form of every row, digests of task, hierarchy and data, true labels, and each score of
+    head and read-outs from the predictions. Nothing is written, and the exit code is 2, if anything is wrong: a line
+    each. Collapse metrics cannot be computed without features; of them the ranges are checked.
+
+    With --check FOLDER, rows that lie there already are checked in the same way. With --against, only those that are
+    new since a commit are computed, and every row of the commit must be there unchanged, or in history/. Examples:
+
+      c2f accept my-mixup.zip --check
+
+      c2f accept my-mixup.zip
+
+      c2f accept my-mixup.zip --replace "trained anew after the fix of the seed"
+
+      c2f accept results/published --check --against origin/main
+    """
+    from benchmark.console import StepDisplay, show_outcomes
+    from benchmark.submission import accept as accepting
+
+    accepting.check_request(what, check, against, replace)
+    with StepDisplay(console, "computing scores again") as display:
+        terms = accepting.Terms(into, check, replace, datasets_dir, data_root.expanduser(), display)
+        outcomes = accepting.review(what, terms, against) if what.is_dir() else [accepting.accept(what, terms)]
+    if show_outcomes(console, outcomes, check):
+        raise typer.Exit(2)
 
 
 def main() -> None:

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from benchmark.doctor import Verdict as TaskVerdict
     from benchmark.report.board import Leaderboard
     from benchmark.report.collapse import Comparison
+    from benchmark.submission.accept import Outcome
     from benchmark.verify import Verdict
 
 WRONG = ("different", "changed", "absent")  # verdicts that are no proof of a row
 WIDE = 140  # columns of a terminal that has room for intervals in a table; collapse.md has them anyway
 MOST_LINES = 10  # of what is wrong with one row
+MOST_PROBLEMS = 50  # of one submission
 FAMILY_TITLES = {
     "head": "Coarse head",
     "read-out": "Read-outs of fine labels from frozen features",
@@ -237,6 +239,29 @@ def show_verdicts(console: Console, folder: Path, verdicts: "Iterable[Verdict]")
     summary = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no finished rows"
     console.print(f"{summary}; {computed} figures computed again and equal.", style="bold", markup=False)
     return sum(counts[state] for state in WRONG)
+
+
+def show_problems(console: Console, title: str, problems: Sequence[str]) -> None:
+    """Print what is wrong with a submission, a line each."""
+    console.print(f"✗ {title}: {len(problems)} problem{'s' * (len(problems) != 1)}", style="red", markup=False)
+    for line in problems[:MOST_PROBLEMS]:
+        console.print(f"    {line}", markup=False, soft_wrap=True)
+    if len(problems) > MOST_PROBLEMS:
+        console.print(f"    … and {len(problems) - MOST_PROBLEMS} more")
+
+
+def show_outcomes(console: Console, outcomes: "Sequence[Outcome]", check: bool) -> int:
+    """Print what became of submitted or published rows; the number of problems."""
+    for outcome in outcomes:
+        if outcome.problems:
+            show_problems(console, str(outcome.folder), outcome.problems)
+        elif outcome.num_rows:
+            would = "would be " * check
+            news = f"; {len(outcome.added)} {would}added, {len(outcome.replaced)} replaced" * outcome.from_archive
+            console.print(f"✓ {outcome.folder}: {outcome.num_rows} rows are sound{news}.", markup=False, soft_wrap=True)
+        for note in outcome.notes:
+            console.print(f"– {outcome.folder.name}: {note}", style="yellow", markup=False, soft_wrap=True)
+    return sum(len(outcome.problems) for outcome in outcomes)
 
 
 def show_figures(console: Console, row: Row) -> None:

@@ -1,4 +1,4 @@
-"""What scoring costs: time and memory of collapse metrics and read-outs on synthetic features, held against limits.
+"""What scoring and publishing cost: collapse metrics and read-outs of synthetic features, a leaderboard of made rows.
 
 Every measurement runs in a process of its own, so that its memory and its threads are its own.
 """
@@ -33,6 +33,7 @@ SIZES: Mapping[str, Mapping[str, int]] = {
     "linear": {"images": 50_000, "tests": 10_000, "dims": 512, "fine": 100},
     "knn": {"images": 50_000, "tests": 10_000, "dims": 512, "fine": 100},
     "episodes": {"images": 50_000, "tests": 10_000, "dims": 512, "coarse": 20, "fine": 100},
+    "leaderboard": {"tasks": 100, "methods": 100, "seeds": 10},
     "large": {"images": 1_000_000, "dims": 768, "coarse": 100, "fine": 1_000},
 }
 
@@ -249,19 +250,48 @@ def episodes(images: int, tests: int, dims: int, coarse: int, fine: int) -> dict
     return {"seconds": min(five_way), "all_seconds": _seconds(lambda: answer(few_shot.SETTINGS))}
 
 
+def leaderboard(tasks: int, methods: int, seeds: int) -> dict[str, float]:
+    """Seconds from rows to the published files, and the peak memory of the process in GB."""
+    from benchmark import speed_leaderboard
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "results.csv"
+        in_child("rows", {"tasks": tasks, "methods": methods, "seeds": seeds, "file": str(file)})
+        _forget_peak()
+        found = speed_leaderboard.publish(file, Path(folder) / "leaderboard")
+        return {**found, "gigabytes": _memory("VmHWM") / 1e9}
+
+
+def rows(tasks: int, methods: int, seeds: int, file: str) -> dict[str, float]:
+    """Rows to a file, so that whoever reads it has not made them."""
+    from benchmark import speed_leaderboard
+
+    speed_leaderboard.write_rows(Path(file), tasks, methods, seeds)
+    return {}
+
+
 MEASUREMENTS: Mapping[str, Callable[..., dict[str, float]]] = {
     "collapse": collapse,
     "memory": memory,
     "linear": linear,
     "knn": knn,
     "episodes": episodes,
+    "leaderboard": leaderboard,
     "large": large,
     "write": write,
+    "rows": rows,
 }
 
 
 def _lines(name: str, sizes: Mapping[str, int], found: Mapping[str, float]) -> list[Line]:
     """The figures of a measurement with their limits."""
+    if name == "leaderboard":
+        what = f"leaderboard, {math.prod(sizes.values()):,} rows: {sizes['tasks']} tasks × {sizes['methods']} methods"
+        return [
+            Line(name, f"{what} × {sizes['seeds']} seeds", found["seconds"], limit=10),
+            Line(name, "  of it to merge and rank", found["rank_seconds"]),
+            Line(name, "  peak memory", found["gigabytes"], "GB", 1),
+        ]
     size = " × ".join(f"{sizes[key]:,}" for key in ("images", "dims"))
     if name == "collapse":
         what = f"collapse metrics, {size}, {sizes['coarse']}/{sizes['fine']} classes"

@@ -33,8 +33,8 @@ LAYERS = [
     ["provenance"],
     ["cell"],
     ["store", "report"],
-    ["sweep", "speed", "check", "doctor", "external", "verify"],
-    ["speed_scores", "standing"],
+    ["speed_leaderboard", "sweep", "speed", "check", "doctor", "external", "verify"],
+    ["speed_scores", "standing", "submission"],
     ["options", "catalogue", "console"],
     ["cli"],
 ]
@@ -118,7 +118,8 @@ def test_the_wheel_runs_elsewhere_with_its_own_yamls(wheel, tmp_path):
         archive.extractall(tmp_path / "site")
     wanted = {f"benchmark/hierarchies/{path.name}" for path in (ROOT / "datasets").glob("*.*") if path.suffix != ".md"}
     wanted |= {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.yaml")}
-    wanted |= {str(path.relative_to(ROOT)) for pattern in ("*.py", "*.txt") for path in PACKAGE.rglob(pattern)}
+    kinds = ("*.py", "*.txt", "*.html", "*.css", "*.js")
+    wanted |= {str(path.relative_to(ROOT)) for pattern in kinds for path in PACKAGE.rglob(pattern)}
     assert wanted <= names
     assert not any(name.startswith(("datasets/", "results/", "tests/")) for name in names)
     code = (

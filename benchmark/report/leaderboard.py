@@ -201,9 +201,12 @@ def _identity(
     rows: pd.DataFrame, failed: pd.DataFrame, labels: Any, slugs: Mapping[str, str], values: Floats, seeds: Any
 ) -> pd.DataFrame:
     first = rows.drop_duplicates("label").set_index("label").loc[labels]
-    reasons = failed.assign(text=[f"seed {r.seed}: {r.reason}" for r in failed.itertuples()])
-    told = reasons.sort_values("seed").groupby("label")["text"].agg("; ".join)
-    tried = rows.groupby("label")["seed"].agg(set)
+    told: dict[str, list[str]] = {}
+    for label, seed, reason in sorted(zip(failed["label"], failed["seed"], failed["reason"], strict=True)):
+        told.setdefault(label, []).append(f"seed {seed}: {reason}")
+    tried: dict[str, set[int]] = {}
+    for label, seed in zip(rows["label"], rows["seed"], strict=True):
+        tried.setdefault(label, set()).add(int(seed))
     done = ~np.isnan(values)
     everyone = {int(seed) for seed in seeds}
     return pd.DataFrame(
@@ -215,7 +218,7 @@ def _identity(
             "n": done.sum(axis=0),
             "seeds": [", ".join(str(seed) for seed in seeds[own]) for own in done.T],
             "separable": done.sum(axis=0) >= MIN_SEEDS,
-            "failed": [told.get(label, "") for label in labels],
+            "failed": ["; ".join(told.get(label, ())) for label in labels],
             "missing": [", ".join(map(str, sorted(everyone - tried[label]))) for label in labels],
         }
     )

@@ -79,15 +79,16 @@ def latex(found: Leaderboard) -> str:
 
 def cells(board: Board) -> pd.DataFrame:
     """A board as text, shares in per cent."""
-    metric, others = board.columns[0], board.columns[1:]
+    metric, others = board.columns[0], [name for name in board.columns[1:] if board.lines[name].notna().any()]
+    heads = {name: table.heading(name) for name in board.columns}
     shown = []
     for line in board.lines.to_dict("records"):
         row = {"rank": rank(line), "method": str(line["label"]), "seeds": str(line["n"])}
-        row[f"{table.heading(metric)} [95 %]"] = estimate(line, metric)
+        row[f"{heads[metric]} [95 %]"] = estimate(line, metric)
         if board.reference:
             row[f"Δ {board.reference} [95 %]"] = difference(line, metric)
             row["p"] = p_value(line["p_holm"])
-        row |= {table.heading(name): with_spread(line, name) for name in others if board.lines[name].notna().any()}
+        row |= {heads[name]: with_spread(line, name) for name in others}
         shown.append(row)
     return pd.DataFrame(shown)
 

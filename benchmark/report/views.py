@@ -4,11 +4,12 @@ Shares of images, such as accuracies, are in per cent in every frame here; every
 Methods come in the board's order, best first; those without a finished seed are not drawn but noted.
 """
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from benchmark.report import statistics
 from benchmark.report.board import Board, Floats, Leaderboard, Overall
 from benchmark.report.collapse import counted, metric_of, title_of
 from benchmark.report.table import in_per_cent, natural
+from benchmark.schema import digest
 
 Needs = Literal["board", "scores", "history", "overall", "features"]
 Projection = Literal["pca", "tsne"]
@@ -422,7 +424,6 @@ def history(folders: Sequence[Path], quantities: Collection[str] = tuple(QUANTIT
 
 def embedded(
     found: Leaderboard,
-    kept: Mapping[str, Path],
     classes: Callable[[str], Sequence[tuple[str, str]]],
     methods: Sequence[str] = (),
     seed: int = 0,
@@ -431,8 +432,7 @@ def embedded(
     """Kept features of one seed of every method, by the slugs of board and method.
 
     Args:
-        found: gives methods and keys.
-        kept: files of features by the keys of their rows.
+        found: gives methods and cells.
         classes: of a task, see `features`.
         methods: to show, labels or names of methods; none: all that have features.
         seed: of the cells.
@@ -446,8 +446,9 @@ def embedded(
     labels, projection = labels_of(found.boards, methods), cast(Projection, method)
     drawn: dict[str, Picture] = {}
     for board in found.boards:
-        own = board.cells["label"].isin(labels) & (board.cells["seed"] == seed) & board.cells["key"].isin(list(kept))
-        cells = _ordered(board, board.cells[own], ("label", "slug", "key"))
+        chosen = board.cells[board.cells["label"].isin(labels) & (board.cells["seed"] == seed)]
+        kept = kept_features(chosen)
+        cells = _ordered(board, chosen[chosen["key"].isin(list(kept))], ("label", "slug", "key"))
         names = classes(board.group["task"]) if len(cells) else ()
         for label, slug, key in cells.itertuples(index=False):
             title = f"{board.title} · {label}, seed {seed}"
@@ -455,6 +456,17 @@ def embedded(
     if not drawn:
         raise InputError(f"no kept features of seed {seed} of these methods; run the cells with --keep-features")
     return drawn
+
+
+def kept_features(cells: pd.DataFrame) -> dict[str, Path]:
+    """Files of features that were kept beside rows, by the rows' keys.
+
+    Args:
+        cells: rows with CELL_COLUMNS, `features_digest` and `folder`, as those of a board.
+    """
+    kept = cells[cells["features_digest"].notna() & (cells["features_digest"] != "")]
+    paths = {row["key"]: Path(row["folder"], "features", f"{_features_key(row)}.safetensors") for row in _records(kept)}
+    return {key: path for key, path in paths.items() if path.is_file()}
 
 
 def axis_title(column: str) -> str:
@@ -539,6 +551,22 @@ def _missing(board: Board, frame: pd.DataFrame, words: str) -> tuple[str, ...]:
     """A sentence on methods of the board that a frame has not."""
     absent = board.lines.loc[~board.lines["label"].isin(frame["label"]), "label"]
     return (f"{words} {', '.join(absent)}.",) if len(absent) else ()
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _features_key(row: Mapping[str, Any]) -> str:
+    """`Cell.features_key` from the columns of a row."""
+    same = ("task", "kind", "hierarchy_digest", "data_digest", "backbone", "method")
+    identity = {name: row[name] for name in same}
+    identity |= {name: int(row[name]) for name in ("hierarchy_version", "seed")}
+    identity |= {"coarse": row["coarse_level"], "fine": row["fine_level"], "recipe": json.loads(row["recipe_params"])}
+    identity |= {name: json.loads(row[name]) for name in ("backbone_args", "method_params")}
+    plugin, measures = row["method_digest"], json.loads(row["measures"])
+    identity |= {"method_digest": plugin} if isinstance(plugin, str) and plugin else {}
+    return digest(identity | ({"measures": measures} if measures else {}), length=20)
 
 
 def _factor(column: str) -> float:

@@ -1,5 +1,7 @@
 """What pictures show: values as elsewhere computed, units, order, what is left out and said, tables read in parts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from toy_boards import PUBLISHED, board, overall, published, rows
 
 from benchmark.errors import InputError
 from benchmark.report import leaderboard, views
+from benchmark.schema import Measures, cell_columns
 
 
 @pytest.fixture(scope="module")
@@ -279,16 +282,35 @@ def test_methods_are_named_by_their_labels_too(tmp_path):
     assert views.labels_of(found.boards, ["m1"]) == {"m1 (beta=3.0)", "m1 (beta=10.0)"}
 
 
-def test_kept_features_of_a_seed_are_shown_by_method(tmp_path):
+def test_kept_features_of_a_seed_are_shown_by_method(tmp_path, monkeypatch):
     kept(tmp_path / "f.safetensors")
     found = found_of(rows(), folder=tmp_path)
     files = {key: tmp_path / "f.safetensors" for key in ("k0-0", "k1-0", "k1-1")}
+    monkeypatch.setattr(
+        views, "kept_features", lambda cells: {k: f for k, f in files.items() if k in set(cells["key"])}
+    )
     classes = {"digits-halves": [("a", "x"), ("a", "y"), ("b", "z")]}
-    drawn = views.embedded(found, files, classes.__getitem__)
+    drawn = views.embedded(found, classes.__getitem__)
     slug = found.boards[0].slug
     assert list(drawn) == [f"{slug}-m1", f"{slug}-baseline"]
     assert drawn[f"{slug}-m1"].title.endswith("m1, seed 0") and set(drawn[f"{slug}-m1"].frame["coarse"]) == {"a", "b"}
     with pytest.raises(InputError, match="no kept features of seed 2"):
-        views.embedded(found, files, classes.__getitem__, seed=2)
+        views.embedded(found, classes.__getitem__, seed=2)
     with pytest.raises(InputError, match="unknown projection 'umap'"):
-        views.embedded(found, files, classes.__getitem__, method="umap")
+        views.embedded(found, classes.__getitem__, method="umap")
+
+
+@pytest.mark.parametrize("method", ["baseline", "am_mixup"])
+@pytest.mark.parametrize("measures", [Measures(), Measures(track=2, layers=True)])
+@pytest.mark.parametrize("plugin", ["", "0123456789abcdef"])
+def test_kept_features_are_found_by_what_the_row_says(tmp_path, toy_cell, method, measures, plugin):
+    cell = replace(toy_cell(method, seed=3), measures=measures, method_digest=plugin)
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / f"{cell.features_key}.safetensors").touch()
+    line = cell_columns(cell) | {"features_digest": "f00", "folder": str(tmp_path)}
+    pd.DataFrame([line, line | {"seed": 4, "key": "gone"}]).to_csv(tmp_path / "rows.csv", index=False)
+    text = {name: str for name in ("hierarchy_digest", "data_digest", "method_digest")}
+    frame = pd.read_csv(tmp_path / "rows.csv", dtype=text, keep_default_na=False, na_values=[""])
+    expected = {cell.key: tmp_path / "features" / f"{cell.features_key}.safetensors"}
+    assert views.kept_features(frame) == expected
+    assert views.kept_features(frame.assign(features_digest=np.nan)) == {}
