@@ -3,8 +3,8 @@
 import altair
 import pytest
 import vl_convert
-from boards import PUBLISHED
 from leaderboards import built, names, rows
+from toy_boards import PUBLISHED
 
 from benchmark.report import charts, leaderboard, table, views
 
