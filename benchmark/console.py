@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table as RichTable
 
 from benchmark.metrics import METRICS, Figure, is_headline
-from benchmark.report import collapse, publication, table
+from benchmark.report import collapse, compare, publication, table
 from benchmark.schema import Cell, Row
 
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from benchmark.doctor import Verdict as TaskVerdict
     from benchmark.report.board import Leaderboard
     from benchmark.report.collapse import Comparison
+    from benchmark.submission.accept import Outcome
     from benchmark.verify import Verdict
 
 WRONG = ("different", "changed", "absent")  # verdicts that are no proof of a row
 WIDE = 140  # columns of a terminal that has room for intervals in a table; collapse.md has them anyway
 MOST_LINES = 10  # of what is wrong with one row
+MOST_PROBLEMS = 50  # of one submission
 FAMILY_TITLES = {
     "head": "Coarse head",
     "read-out": "Read-outs of fine labels from frozen features",
@@ -239,6 +241,29 @@ def show_verdicts(console: Console, folder: Path, verdicts: "Iterable[Verdict]")
     return sum(counts[state] for state in WRONG)
 
 
+def show_problems(console: Console, title: str, problems: Sequence[str]) -> None:
+    """Print what is wrong with a submission, a line each."""
+    console.print(f"✗ {title}: {len(problems)} problem{'s' * (len(problems) != 1)}", style="red", markup=False)
+    for line in problems[:MOST_PROBLEMS]:
+        console.print(f"    {line}", markup=False, soft_wrap=True)
+    if len(problems) > MOST_PROBLEMS:
+        console.print(f"    … and {len(problems) - MOST_PROBLEMS} more")
+
+
+def show_outcomes(console: Console, outcomes: "Sequence[Outcome]", check: bool) -> int:
+    """Print what became of submitted or published rows; the number of problems."""
+    for outcome in outcomes:
+        if outcome.problems:
+            show_problems(console, str(outcome.folder), outcome.problems)
+        elif outcome.num_rows:
+            would = "would be " * check
+            news = f"; {len(outcome.added)} {would}added, {len(outcome.replaced)} replaced" * outcome.from_archive
+            console.print(f"✓ {outcome.folder}: {outcome.num_rows} rows are sound{news}.", markup=False, soft_wrap=True)
+        for note in outcome.notes:
+            console.print(f"– {outcome.folder.name}: {note}", style="yellow", markup=False, soft_wrap=True)
+    return sum(len(outcome.problems) for outcome in outcomes)
+
+
 def show_figures(console: Console, row: Row) -> None:
     """Print the scores of one row with intervals and nulls, a block for each family."""
     headline = [figure for figure in row.figures if is_headline(figure) and not math.isnan(figure.value)]
@@ -270,6 +295,23 @@ def show_collapse(console: Console, found: "Iterable[Comparison]", readouts: Seq
             console.print(f"\n{heading}", style="bold", markup=False)
             console.print(_drawn(lines))
     console.print(f"\n{collapse.FOOT}".replace("\\", ""), style="dim", markup=False)
+
+
+def show_comparison(console: Console, found: "Iterable[compare.Comparison]") -> None:
+    """Print two methods side by side, on every board; bold where they are told apart."""
+    for one in found:
+        console.print(f"\n{one.first} against {one.second} · {one.title}", style="bold", markup=False)
+        console.print(" ".join(one.notes), markup=False)
+        for part, heading in compare.PARTS.items():
+            lines = one.part(part)
+            if not len(lines):
+                continue
+            shown = compare.words(one, part).drop(columns="seeds")
+            drawn = RichTable(heading, *shown.columns[1:], box=None, padding=(0, 1, 0, 0), header_style="bold")
+            for p, cells in zip(lines["p_holm"], shown.to_numpy().tolist(), strict=True):
+                drawn.add_row(*(escape(cell) for cell in cells), style="bold" if p < compare.ALPHA else "")
+            console.print(drawn)
+    console.print("\n" + " ".join(compare.FOOT.split()), style="dim", markup=False)
 
 
 def show_leaderboard(console: Console, found: "Leaderboard") -> None:

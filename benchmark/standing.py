@@ -1,16 +1,12 @@
-"""What only registry and stores know of rows: whether they still count, what their methods are, kept features."""
+"""What only the registry knows of rows: whether their tasks are still the same, and what their methods are."""
 
 from collections.abc import Iterable
 from pathlib import Path
-
-import pandas as pd
 
 from benchmark import registry
 from benchmark.errors import InputError
 from benchmark.report.board import About
 from benchmark.report.leaderboard import Current
-from benchmark.store import Store
-from benchmark.verify import cell_of
 
 
 def current(tasks: Iterable[str], datasets_dir: Path | None = None) -> Current:
@@ -49,23 +45,13 @@ def about(methods: Iterable[str]) -> dict[str, About]:
     }
 
 
-def kept_features(frame: pd.DataFrame, datasets_dir: Path | None = None) -> dict[str, Path]:
-    """Files of kept features by the keys of their rows.
+def classes(task: str, datasets_dir: Path | None = None) -> list[tuple[str, str]]:
+    """Superclass and readable name of every fine class that is evaluated, in the order of the labels.
 
-    Args:
-        frame: of `report.leaderboard.read`.
-        datasets_dir: a further folder of hierarchies.
+    Raises:
+        InputError: if there is no such task here.
     """
-    found = {}
-    for folder, rows in frame.groupby("folder"):
-        store = Store(Path(str(folder)))
-        if not store.features.is_dir():
-            continue
-        for key in rows.loc[rows["features_digest"].notna(), "key"]:
-            try:
-                path = store.features / f"{cell_of(store.record(key)['cell'], datasets_dir).features_key}.safetensors"
-            except InputError:
-                continue  # its hierarchy is not here, or has moved; the row is shown, only not this picture of it
-            if path.exists():
-                found[str(key)] = path
-    return found
+    evaluated = registry.task(task, datasets_dir).evaluation
+    names, coarse = evaluated.hierarchy.names, evaluated.coarse_classes
+    of_fine = zip(evaluated.fine_classes, evaluated.fine_to_coarse, strict=True)
+    return [(coarse[label], names.get(fine, fine)) for fine, label in of_fine]

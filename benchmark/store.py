@@ -31,6 +31,7 @@ from benchmark.schema import (
 )
 
 SHORT_COLUMNS = ("key", "task", "method", "method_params", "backbone", "recipe", "seed")  # of the long tables
+_TEXTS = ("metric", "split", "layer", "superclass")  # of a figure; a class may be called "inf"
 DRAFT_AGE_SECONDS = 24 * 3600  # drafts older than this belong to nobody alive
 
 
@@ -50,13 +51,13 @@ class Store:
         Raises:
             InputError: if it was made by another schema version, or cannot be written.
         """
-        with _reporting(self.folder):
+        with reporting(self.folder):
             for path in (self.cells, self.failures, self.predictions):
                 path.mkdir(parents=True, exist_ok=True)
                 _remove_old_drafts(path)
             marker = self.folder / "store.json"
             if not marker.exists():
-                _publish(marker, _json({"schema": SCHEMA_VERSION}))
+                write_once(marker, encode({"schema": SCHEMA_VERSION}))
             probe = self.cells / f".{uuid.uuid4().hex}"
             probe.touch()
             probe.unlink()
@@ -96,11 +97,16 @@ class Store:
             "figures": [dataclasses.asdict(figure) for figure in row.figures],
             "history": [dict(epoch) for epoch in row.history],
         }
-        beside = self.predictions_of(row.cell.key, row.provenance.predictions_digest)
-        with _reporting(self.folder):
-            _publish(beside, predictions)
-            _publish(self.cells / f"{row.cell.key}.json", _json(record))
-        if self.record(row.cell.key)["provenance"]["predictions_digest"] != row.provenance.predictions_digest:
+        self.insert(record, predictions)
+
+    def insert(self, record: Mapping[str, Any], predictions: bytes) -> None:
+        """Write a row as it is stored elsewhere, and its predictions; as `publish` does."""
+        key, digest = record["cell"]["key"], record["provenance"]["predictions_digest"]
+        beside = self.predictions_of(key, digest)
+        with reporting(self.folder):
+            write_once(beside, predictions)
+            write_once(self.cells / f"{key}.json", encode(record))
+        if self.record(key)["provenance"]["predictions_digest"] != digest:
             beside.unlink(missing_ok=True)  # another writer was first
 
     def predictions_of(self, key: str, digest: str) -> Path:
@@ -116,9 +122,9 @@ class Store:
             "traceback": traceback,
             "seconds": seconds,
         }
-        with _reporting(self.folder):
+        with reporting(self.folder):
             (self.failures / f"{cell.key}.json").unlink(missing_ok=True)
-            _publish(self.failures / f"{cell.key}.json", _json(record))
+            write_once(self.failures / f"{cell.key}.json", encode(record))
 
     def record(self, key: str) -> dict[str, Any]:
         """A finished cell as it is stored."""
@@ -128,20 +134,23 @@ class Store:
         """Every finished cell as it is stored, by key."""
         return self._records(self.cells)
 
+    def failed_records(self) -> Iterator[dict[str, Any]]:
+        """Every cell that has failed and not succeeded since, as it is stored, by key."""
+        return (record for record in self._records(self.failures) if not self.has(record["cell"]["key"]))
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every cell as a mapping with RESULT_COLUMNS; failed ones have `status` failed and a reason."""
         for record in self.records():
             flat = {k: v for part in ("selection", "cost", "provenance") for k, v in record[part].items()}
             flat |= wide(figures(record)) | excess(figures(record))
             yield {**dict.fromkeys(RESULT_COLUMNS), **record["cell"], **flat, "status": "ok", "reason": ""}
-        for record in self._records(self.failures):
-            if not self.has(record["cell"]["key"]):
-                blank = dict.fromkeys(RESULT_COLUMNS)
-                yield {**blank, **record["cell"], "status": "failed", "reason": record["reason"]}
+        for record in self.failed_records():
+            blank = dict.fromkeys(RESULT_COLUMNS)
+            yield {**blank, **record["cell"], "status": "failed", "reason": record["reason"]}
 
     def merge(self) -> None:
         """Write results.csv, scores.csv and history.csv from the cells, each replaced as a whole."""
-        with _reporting(self.folder):
+        with reporting(self.folder):
             for name, text in self._tables().items():
                 _replace(self.folder / name, text)
 
@@ -171,7 +180,10 @@ class Store:
 
 def figures(record: Mapping[str, Any]) -> tuple[Figure, ...]:
     """The lines of scores.csv of a stored cell."""
-    return tuple(Figure(**{name: _number(value) for name, value in line.items()}) for line in record["figures"])
+    return tuple(
+        Figure(**{name: value if name in _TEXTS else _number(value) for name, value in line.items()})
+        for line in record["figures"]
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -180,7 +192,7 @@ def _read(path: Path) -> dict[str, Any]:
         sound = record["schema"] == SCHEMA_VERSION and record["cell"]["key"] == path.stem
         if sound and "reason" not in record:  # a failure has no figures
             figures(record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a whole row ({error}); delete it, its cell runs again") from error
     if not sound:
         raise InputError(f"{path}: not the row its name says; delete it, its cell runs again")
@@ -198,7 +210,7 @@ def _order(cell: Mapping[str, Any]) -> tuple[str, str, str, str, str, int]:
     )
 
 
-def _json(record: Mapping[str, Any]) -> bytes:
+def encode(record: Mapping[str, Any]) -> bytes:
     """Readable, and a line for each member of a list: rows are compared by eye and by version control."""
     parts = []
     for name, value in _finite(record).items():
@@ -212,7 +224,7 @@ def _json(record: Mapping[str, Any]) -> bytes:
     return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
 
 
-def _publish(path: Path, content: bytes) -> None:
+def write_once(path: Path, content: bytes) -> None:
     """Whole or not at all, and the first writer wins: a draft beside it, flushed to disk, then linked."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -278,7 +290,7 @@ def _remove_old_drafts(folder: Path) -> None:
 
 
 @contextmanager
-def _reporting(folder: Path) -> Iterator[None]:
+def reporting(folder: Path) -> Iterator[None]:
     """Turns a failure to write into one line."""
     try:
         yield

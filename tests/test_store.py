@@ -68,6 +68,14 @@ def test_a_row_survives_the_round_trip(store, toy_cell):
     assert [(e["epoch"], e["loss"], e["lam"]) for e in epochs] == [("0", "1.5", "1.0"), ("1", "1.0", "0.7")]
 
 
+def test_a_class_may_be_called_infinity(store, toy_cell):
+    row = make_row(toy_cell())
+    figure = Figure("fine_knn_acc", math.inf, superclass="inf", layer="-inf")
+    store.publish(dataclasses.replace(row, figures=(figure,)), PREDICTIONS)
+    (found,) = store_module.figures(store.record(toy_cell().key))
+    assert (found.value, found.superclass, found.layer) == (math.inf, "inf", "-inf")
+
+
 def test_every_figure_is_a_line_of_the_long_table(store, toy_cell):
     store.publish(make_row(toy_cell()), PREDICTIONS)
     store.merge()
@@ -143,7 +151,7 @@ def test_nothing_half_written_is_left(store, toy_cell):
         pass
 
     with pytest.raises(TypeError):
-        store_module._publish(store.cells / "x.json", Unwritable())
+        store_module.write_once(store.cells / "x.json", Unwritable())
     assert list(store.cells.iterdir()) == []
 
 
@@ -217,11 +225,11 @@ def test_a_writer_killed_at_any_moment_leaves_whole_rows_or_none(tmp_path):
     script = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from benchmark.store import _json, _publish
+        from benchmark.store import encode, write_once
         folder = Path(sys.argv[1])
         print("ready", flush=True)
         for i in range(10**6):
-            _publish(folder / f"{i}.json", _json({"i": i, "filler": "x" * 20000}))
+            write_once(folder / f"{i}.json", encode({"i": i, "filler": "x" * 20000}))
     """)
     for delay in (0.01, 0.03, 0.06):
         folder = tmp_path / str(delay)
