@@ -312,7 +312,10 @@ def speed(  # noqa: PLR0913, every option is one of the command's
     plugin: Plugins = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="In Markdown, as in the docs.")] = False,
     scores: Annotated[
-        bool, typer.Option("--scores", help="Measure scoring and publishing instead: metrics, read-outs, a leaderboard, with limits.")
+        bool,
+        typer.Option(
+            "--scores", help="Measure scoring and publishing instead: metrics, read-outs, a leaderboard, with limits."
+        ),
     ] = False,
     large: Annotated[
         bool, typer.Option("--large", help="With --scores: a million images from a file too; 3 GB of disk, minutes.")
