@@ -314,7 +314,7 @@ def speed(  # noqa: PLR0913, every option is one of the command's
     scores: Annotated[
         bool,
         typer.Option(
-            "--scores", help="Measure scoring and publishing instead: metrics, read-outs, a leaderboard, with limits."
+            "--scores", help="Measure scoring and publishing instead: metrics, read-outs, leaderboard, with limits."
         ),
     ] = False,
     large: Annotated[
@@ -753,7 +753,7 @@ def leaderboard(
     from benchmark import options, standing
     from benchmark.console import show_leaderboard
     from benchmark.report import leaderboard as boards
-    from benchmark.report import publication, site
+    from benchmark.report import publication, site, views
 
     _load(plugin)
     paths = results or [Path("results")]
@@ -763,7 +763,7 @@ def leaderboard(
     found = boards.build(frame, metric, reference, shown, current)
     folder = out or (paths[0] if paths[0].is_dir() else paths[0].parent) / "leaderboard"
     files = publication.write(found, folder)
-    kept = standing.kept_features(frame, datasets_dir)
+    kept = {key: path for board in found.boards for key, path in views.kept_features(board.cells).items()}
     page = site.write(found, folder, standing.about(frame["method"].unique()), kept)
     show_leaderboard(console, found)
     console.print(f"{', '.join(file.name for file in files)} written to {folder}.", markup=False, soft_wrap=True)

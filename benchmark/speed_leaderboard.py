@@ -19,7 +19,9 @@ def write_rows(file: Path, tasks: int, methods: int, seeds: int) -> None:
     rng = np.random.default_rng(0)
     task, method, seed = (places.ravel() for places in np.indices((tasks, methods, seeds)))
     noise = {name: rng.standard_normal(len(task)) for name in (*METRICS, *SELECTION_COLUMNS, *COST_COLUMNS)}
-    named = dict.fromkeys(RESULT_COLUMNS, "some-text") | dict.fromkeys(("reason", "method_digest", "features_digest"), "")
+    named = dict.fromkeys(RESULT_COLUMNS, "some-text") | dict.fromkeys(
+        ("reason", "method_digest", "features_digest"), ""
+    )
     columns = named | {name: 0.5 + 0.001 * method + 0.02 * values for name, values in noise.items()} | TEXTS
     columns |= {"key": [f"{i:020x}" for i in range(len(task))], "seed": seed, "metric_version": METRIC_VERSION}
     columns |= {"task": [f"task-{i:03}" for i in task], "method": [f"method_{i:03}" for i in method]}

@@ -1,4 +1,4 @@
-"""What scoring and publishing cost: collapse metrics and read-outs of synthetic features, a leaderboard of made-up rows.
+"""What scoring and publishing cost: collapse metrics and read-outs of synthetic features, a leaderboard of made rows.
 
 Every measurement runs in a process of its own, so that its memory and its threads are its own.
 """

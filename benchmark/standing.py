@@ -1,16 +1,12 @@
-"""What only registry and stores know of rows: whether they still count, what their methods are, kept features."""
+"""What only the registry knows of rows: whether their tasks are still the same, and what their methods are."""
 
 from collections.abc import Iterable
 from pathlib import Path
-
-import pandas as pd
 
 from benchmark import registry
 from benchmark.errors import InputError
 from benchmark.report.board import About
 from benchmark.report.leaderboard import Current
-from benchmark.store import Store
-from benchmark.verify import cell_of
 
 
 def current(tasks: Iterable[str], datasets_dir: Path | None = None) -> Current:
@@ -34,25 +30,3 @@ def about(methods: Iterable[str]) -> dict[str, About]:
         else About(name, "unknown")
         for name in methods
     }
-
-
-def kept_features(frame: pd.DataFrame, datasets_dir: Path | None = None) -> dict[str, Path]:
-    """Files of kept features by the keys of their rows.
-
-    Args:
-        frame: of `report.leaderboard.read`.
-        datasets_dir: a further folder of hierarchies.
-    """
-    found = {}
-    for folder, rows in frame.groupby("folder"):
-        store = Store(Path(str(folder)))
-        if not store.features.is_dir():
-            continue
-        for key in rows.loc[rows["features_digest"].notna(), "key"]:
-            try:
-                path = store.features / f"{cell_of(store.record(key)['cell'], datasets_dir).features_key}.safetensors"
-            except InputError:
-                continue  # its hierarchy is not here, or has moved; the row is shown, only not this picture of it
-            if path.exists():
-                found[str(key)] = path
-    return found

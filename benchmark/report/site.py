@@ -206,8 +206,8 @@ def _part(site: _Site, board: Board, slug: str) -> dict[str, Any]:
         "seeds": list(zip((rows.columns["seed"][place] for place in own), texts, strict=True)),
         "means": means if len(own) > 1 else [],
         "provenance": _provenance_lines(rows, own),
-        "charts": charts.of_method(board, line["label"], site.long[board.slug])
-        + _feature_charts(site, board, line["label"]),
+        "charts": _feature_charts(site, board, line["label"])
+        + charts.of_method(board, line["label"], site.long[board.slug]),
     }
 
 

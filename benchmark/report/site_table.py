@@ -196,14 +196,16 @@ def sentence(board: Board) -> str:
     if separable.empty:
         return f"Fewer than three seeds of any method: {name} is shown, and nothing is ranked."
     best = separable.iloc[0]
-    tied, all_of = int(separable["tied"].sum()), len(separable)
-    text = f"{best['label']} has the highest mean {name}, {_unit(best[board.metric], board.metric)}; "
-    others = max(tied - 1, 0)
-    text += f"{others or 'none'} of the {all_of - 1} other methods cannot be told from it." if all_of > 1 else ""
+    tied, others = int(separable["tied"].sum()) - 1, len(separable) - 1
+    counts = f"{tied} of the {others} other methods cannot be told from it"
+    counts = "none of the others can be told from it" if tied == others else counts
+    counts = "all others are significantly below it" if tied == 0 else counts
+    text = f"{best['label']} has the highest mean {name}, {_unit(best[board.metric], board.metric)}"
+    text += f"; {counts}." if others else "."
     if math.isfinite(board.detectable) and board.reference:
         size = figure(board.detectable, board.metric) + (" points" if table.in_per_cent(board.metric) else "")
         text += f" With these seeds a difference to {board.reference} of {size} would be seen in four of five cases."
-    return text.replace("; .", ".")
+    return text
 
 
 def _unit(value: float, name: str) -> str:

@@ -123,7 +123,7 @@ def differences(values: Floats, reference: int) -> Differences:
     std = _without_rounding(std, values)
     half = _half_width(n, std)
     p_t = _p_of_t(n, mean, std)
-    wilcoxon = signedranks(paired)
+    wilcoxon = signed_rank(paired)
     effect, effect_low, effect_high = _effects(n, mean, std)
     return Differences(n, mean, mean - half, mean + half, p_t, wilcoxon, holm(p_t), effect, effect_low, effect_high)
 
@@ -147,7 +147,7 @@ def holm(p: Floats) -> Floats:
     return adjusted.reshape(p.shape)
 
 
-def signedranks(paired: Floats) -> Floats:
+def signed_rank(paired: Floats) -> Floats:
     """Wilcoxon's signed-rank test of each column, exact also with ties: all 2^n signs of the mid-ranks at hand.
 
     Args:
@@ -156,7 +156,7 @@ def signedranks(paired: Floats) -> Floats:
     Returns:
         (k,) two-sided p; 1 if all are zero, NaN for fewer than six differences.
 
-    Source: Wilcoxon 1945; Pratt & Gibbons 1981, section 3.7 on ties.
+    Source: Wilcoxon 1945, Biometrics Bulletin 1; with ties the distribution is that given the mid-ranks.
     """
     sizes = np.where(paired != 0, np.abs(paired), np.nan)
     doubled = np.nan_to_num(2 * stats.rankdata(sizes, axis=0, nan_policy="omit"))  # mid-ranks are halves
@@ -223,6 +223,20 @@ def tied(means: Floats, p: Floats) -> Bools:
     better = means[None, :] > means[:, None]
     found: Bools = ~(better & (p < ALPHA)).any(axis=1) & ~np.isnan(means)
     return found
+
+
+def ranks(scores: Floats) -> Floats:
+    """Ranks along the last axis, ties by mid-rank.
+
+    Args:
+        scores: (…, k), higher is better, NaN where missing; scores that only rounding tells apart are equal.
+
+    Returns:
+        (…, k), 1 is best; NaN has none.
+    """
+    size = np.abs(scores).max(initial=0, where=np.isfinite(scores))
+    rounded = np.round(scores / (ROUNDING * size if size > 0 else 1))
+    return np.asarray(stats.rankdata(-rounded, axis=-1, nan_policy="omit"), np.float64)
 
 
 def rank_bounds(means: Floats, p: Floats) -> tuple[Floats, Floats]:
@@ -352,12 +366,15 @@ def detectable(n: int, std: float, comparisons: int, power: float = 0.8) -> floa
     """
     if n < MIN_SEEDS or not std > 0:
         return float("nan")
-    critical = -special.stdtrit(n - 1, ALPHA / comparisons / 2)
+    df = n - 1
+    critical = -special.stdtrit(df, ALPHA / comparisons / 2)
 
     def lacking(shift: float) -> float:
-        return float(power - 1 + special.nctdtr(n - 1, shift, critical))  # significant in the wrong direction: no find
+        return float(power - 1 + special.nctdtr(df, shift, critical))  # significant in the wrong direction: no find
 
-    return float(optimize.brentq(lacking, 0, 10 + 10 * critical) * std / np.sqrt(n))
+    each = np.sqrt(power)  # a shift at which numerator and denominator both suffice as often as this, independently
+    enough = critical * np.sqrt(special.chdtri(df, 1 - each) / df) + special.ndtri(each)
+    return float(optimize.brentq(lacking, 0, enough) * std / np.sqrt(n))
 
 
 def _moments(values: Floats) -> tuple[Ints, Floats, Floats]:
@@ -449,20 +466,24 @@ def _effects(n: Ints, mean: Floats, std: Floats) -> tuple[Floats, Floats, Floats
 
 
 def _noncentrality(t: Floats, df: Floats, probability: float) -> Floats:
-    """The shift of a noncentral t that leaves this probability below t, by bisection."""
-    low, high = -4 - 4 * np.abs(t), 4 + 4 * np.abs(t)
-    for _ in range(35):  # to 1e-9 of the first bracket
+    """The shift of a noncentral t, (Z + shift) / S, that leaves this probability below t; (k,).
+
+    By bisection between two bounds that bring either S or Z alone to the tail: outside of them SciPy's distribution
+    function is NaN at times. Beyond 1,000 Z counts for nothing.
+    """
+    size, below = np.abs(t), np.where(t >= 0, probability, 1 - probability)  # by symmetry
+
+    def scaled(tail: Floats) -> Floats:  # size times the S that is exceeded with this probability
+        found: Floats = size * np.sqrt(special.chdtri(df, tail) / df)
+        return found
+
+    low = scaled((1 + below) / 2) + special.ndtri((1 - below) / 2)
+    high = scaled(below / 2) - special.ndtri(below / 2)
+    for _ in range(35):  # to 1e-10 of the first bracket
         middle = (low + high) / 2
-        above = special.nctdtr(df, middle, t) > probability  # falls with the shift
+        above = special.nctdtr(df, middle, size) > below  # falls with the shift
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return low
-
-
-def ranks(scores: Floats) -> Floats:
-    """(…, k) -> ranks along the last axis, 1 for the highest, mid-ranks; NaN has none."""
-    size = np.abs(scores).max(initial=0, where=np.isfinite(scores))
-    rounded = np.round(scores / (ROUNDING * size if size > 0 else 1))
-    return np.asarray(stats.rankdata(-rounded, axis=-1, nan_policy="omit"), np.float64)
+    return np.where(t >= 0, 1, -1) * np.where(size > 1000, scaled(below), low)
 
 
 def _resampled_ranks(values: Floats, rng: np.random.Generator, resamples: int) -> Floats:
@@ -477,8 +498,8 @@ def _resampled_ranks(values: Floats, rng: np.random.Generator, resamples: int) -
         return ranks(mean + np.where(n > 1, wider, np.nan) / special.ndtri((1 + LEVEL) / 2) * drawn)
 
 
-def _percentiles(ranks: Floats) -> tuple[Floats, Floats]:
+def _percentiles(drawn: Floats) -> tuple[Floats, Floats]:
     """(B, k) -> (k,) 2.5 and 97.5 percentiles of what is not NaN."""
-    none = np.isnan(ranks).all(axis=0)
-    low, high = np.nanquantile(np.where(none, 0, ranks), [ALPHA / 2, 1 - ALPHA / 2], axis=0)
+    none = np.isnan(drawn).all(axis=0)
+    low, high = np.nanquantile(np.where(none, 0, drawn), [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     return np.where(none, np.nan, low), np.where(none, np.nan, high)

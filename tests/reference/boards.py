@@ -95,7 +95,8 @@ def shaffer_factors(methods):
 
 def prior(variances, df):
     """Smyth 2004, section 6.2: d0 and s0^2 of every board from its sample variances, (S, P)."""
-    e = np.log(np.maximum(variances, 1e-300)) - special.digamma(df / 2) + np.log(df / 2)
+    floor = 1e-5 * np.median(variances, axis=1, keepdims=True)  # for variances of 0, as limma does
+    e = np.log(np.where(variances > 0, variances, floor)) - special.digamma(df / 2) + np.log(df / 2)
     excess = e.var(axis=1, ddof=1) - special.polygamma(1, df / 2)
     target = np.where(excess > 1e-6, excess, 1)
     half = 0.5 + 1 / target

@@ -124,6 +124,11 @@ def test_tests_that_pool_variances_were_left_out_for_a_reason(name):
     assert boards.false_separations(boards.tested(scores)[name], np.zeros(7)) > 0.1
 
 
+def test_without_the_rule_for_equal_differences_a_grid_makes_false_separations():
+    mean, squared_error = boards.pairs(boards.draw(np.random.default_rng(17), "grid", np.zeros(32), BOARDS, 3))
+    assert ((squared_error == 0) & (mean != 0)).any(axis=1).mean() > 0.6  # each of them a p-value of 0
+
+
 @pytest.mark.parametrize(("seeds", "comparisons"), [(3, 1), (5, 21), (10, 21)])
 def test_what_is_called_detectable_is_found_in_four_of_five_cases(seeds, comparisons):
     difference = st.detectable(seeds, 1.0, comparisons)

@@ -2,11 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlparse
 
 import numpy as np
-import pandas as pd
 import pytest
 from leaderboards import built, names, rows
 from safetensors.numpy import save_file
@@ -277,10 +277,24 @@ def test_whiskers_lie_on_the_scale_of_the_board():
     assert shown.reference_at == shown.lines[[line.reference for line in shown.lines].index(True)].whisker.mean
 
 
-def test_the_sentence_counts_those_that_cannot_be_told_from_the_best():
-    board = built(rows(names(4), seeds=5)).boards[0]
-    tied = int(board.lines["tied"].sum()) - 1
-    text = site_table.sentence(board)
+@pytest.mark.parametrize(
+    ("tied", "said"),
+    [
+        ((True, True, True, True), "none of the others can be told from it."),
+        ((True, True, False, False), "1 of the 3 other methods cannot be told from it."),
+        ((True, False, False, False), "all others are significantly below it."),
+    ],
+)
+def test_the_sentence_counts_those_that_cannot_be_told_from_the_best(tied, said):
+    board = built(rows(names(4))).boards[0]
+    text = site_table.sentence(replace(board, lines=board.lines.assign(tied=tied), detectable=0.021))
     assert text.startswith("baseline has the highest mean fine accuracy, linear probe,")
-    assert f"{tied or 'none'} of the 3 other methods cannot be told from it." in text
-    assert isinstance(board.lines, pd.DataFrame)
+    assert said in text
+    assert "a difference to baseline of 2.1 points would be seen in four of five cases" in text
+
+
+def test_a_board_without_a_reference_shows_no_difference():
+    board = built(rows(names(4)[1:])).boards[0]
+    shown = site_table.shown(board, site_table.heads_of([board]), {})
+    assert board.reference == "" and shown.reference_at < 0
+    assert {line.cells[4].text for line in shown.lines} == {"–"}

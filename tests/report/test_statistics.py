@@ -2,11 +2,13 @@
 
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scikit_posthocs import posthoc_nemenyi_friedman
-from scipy import stats
+from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
@@ -14,6 +16,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 from benchmark.report import statistics as st
 
 NAN = float("nan")
+DOCS = Path(__file__).parents[2] / "docs" / "statistics.md"
 
 
 @pytest.fixture
@@ -194,6 +197,17 @@ def test_two_methods_need_no_correction(scores):
     assert st.separations(scores[:, :2])[0, 1] == pytest.approx(test.pvalue, rel=1e-9)
 
 
+@pytest.mark.parametrize("df", [2.0, 4.0, 19.0, 99.0])
+def test_noncentral_shifts_are_those_of_a_sum_over_quantiles(df):
+    t = np.array([-300.0, -4, -0.5, 0, 1, 3, 30, 900, 1100, 1e7])
+    u = (np.arange(100_000) + 0.5) / 100_000
+    spread = np.sqrt(stats.chi2.ppf(u, df) / df)
+    for probability in (0.025, 0.975):
+        for value, shift in zip(t, st._noncentrality(t, np.full(10, df), probability), strict=True):
+            below = special.ndtr(value * spread - shift).mean()  # P((Z + shift) / S < t)
+            assert below == pytest.approx(probability, abs=1e-3 if value == 1100 else 1e-4), value
+
+
 def test_ties_are_with_all_that_nothing_beats():
     p = np.full((3, 3), NAN)
     p[0, 1] = p[1, 0] = 0.20
@@ -202,6 +216,11 @@ def test_ties_are_with_all_that_nothing_beats():
     np.testing.assert_array_equal(st.tied(np.array([0.9, 0.8, 0.7]), p), [True, True, False])
     np.testing.assert_array_equal(st.tied(np.array([0.7, 0.8, 0.9]), p), [False, True, True])
     np.testing.assert_array_equal(st.tied(np.array([NAN, 0.8, 0.9]), p), [False, True, True])
+
+
+def test_ranks_by_hand():
+    scores = np.array([[0.5, 0.7, 0.1 + 0.4, 0.2], [0.3, NAN, 0.1 + 0.2, 0.9]])  # 0.1 + 0.2 is not 0.3 in bits
+    np.testing.assert_array_equal(st.ranks(scores), [[2.5, 1, 2.5, 4], [2.5, NAN, 2.5, 1]])
 
 
 def test_rank_bounds_by_hand():
@@ -298,8 +317,17 @@ def test_cliques_by_hand():
 
 
 def test_what_can_be_detected_is_that_of_statsmodels():
-    for n, comparisons in ((3, 1), (5, 6), (10, 31)):
+    for n, comparisons in ((3, 1), (5, 6), (10, 31), (20, 1), (50, 21)):
         found = st.detectable(n, 0.02, comparisons)
         power = TTestPower().power(found / 0.02, n, 0.05 / comparisons, alternative="two-sided")
         assert power == pytest.approx(0.8, abs=1e-5)
+    assert st.detectable(3, 0.02, 124_750) > st.detectable(3, 0.02, 21) > st.detectable(3, 0.02, 21, power=0.5)
     assert np.isnan(st.detectable(2, 0.02, 1)) and np.isnan(st.detectable(5, NAN, 1))
+
+
+def test_the_docs_table_of_detectable_differences_is_true():
+    lines = re.findall(r"^\| (3|5|10|20) \| ([\d. |]+) \|$", DOCS.read_text(), flags=re.MULTILINE)
+    assert len(lines) == 4
+    for seeds, cells in lines:
+        expected = [st.detectable(int(seeds), 1.0, comparisons) for comparisons in (1, 6, 31, 21, 496)]
+        np.testing.assert_allclose([float(cell) for cell in cells.split("|")], expected, rtol=5e-3)

@@ -200,7 +200,8 @@
   function cells(values, width) {
     const same = values.every((value) => value === values[0]);
     const shown = same ? values.slice(0, 1) : values;
-    return shown.map((value) => element("td", [element("code", value ?? "")], same ? { colspan: width } : {}));
+    const span = same ? { colspan: width } : {};
+    return shown.map((value) => element("td", [element("code", value ?? "")], { class: "wrap", ...span }));
   }
 
   function element(name, content, attributes = {}) {
