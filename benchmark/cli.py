@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -768,6 +769,119 @@ def leaderboard(
     show_leaderboard(console, found)
     console.print(f"{', '.join(file.name for file in files)} written to {folder}.", markup=False, soft_wrap=True)
     console.print(f"Open {page} in a browser.", markup=False, soft_wrap=True)
+
+
+@app.command()
+def plot(  # noqa: PLR0913, every option is one of the command's
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="accuracy, tradeoff, plane, collapse, cost, curves, margins, superclasses, ranks or features.",
+        ),
+    ],
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RESULTS", help="Results folders, folders of them, or results.csv; default results/."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write, .png, .svg or .pdf by its ending; default KIND.png.")
+    ] = None,
+    width: Annotated[str, typer.Option(help="column (85 mm), page (175 mm), or millimetres.")] = "page",
+    metric: Annotated[str, typer.Option(help="The accuracy to show; see `c2f list metrics`.")] = "fine_linear_acc",
+    against: Annotated[
+        str, typer.Option(help="Of collapse: another collapse metric; of plane: another alignment.")
+    ] = "",
+    task: Annotated[str, typer.Option(help="Rows of this task alone.")] = "",
+    methods: Annotated[str, typer.Option(help="Comma list of methods to show; default all.")] = "",
+    reference: Annotated[str, typer.Option(help="Method that accuracies are held against.")] = "baseline",
+    projection: Annotated[str, typer.Option(help="Of features: pca or tsne.")] = "pca",
+    seed: Annotated[int, typer.Option(min=0, help="Of features: the seed of the cell.")] = 0,
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Draw one kind of picture for a paper, and print what its caption has to say.
+
+    accuracy: means, intervals and seeds. tradeoff: coarse against fine. plane: alignment and uniformity. collapse: a
+    collapse metric against accuracy. cost: seconds against accuracy. curves: training. margins, superclasses: by
+    superclass. ranks: critical differences over several boards. features: kept features, a picture per method.
+
+    Rows are compared within a task, backbone and recipe; several of these give a file each, with their names added to
+    the file's. The same rows give the same file. docs/plots.md shows each kind. Examples:
+
+      c2f plot accuracy results/quickstart --out accuracy.pdf --width column
+
+      c2f plot collapse results/methods --against nc1_fine --metric fine_knn_acc --out nc1.svg
+
+      c2f plot features results/kept --methods baseline,am_mixup --projection tsne
+    """
+    from benchmark import options, standing
+    from benchmark.report import leaderboard as boards
+    from benchmark.report import plots, views
+
+    _load(plugin)
+    views.check(kind, against)
+    inches = plots.inches(width)
+    frame = views.of_task(boards.read(results or [Path("results")]), task)
+    found = boards.build(frame, metric, reference, current=standing.current(frame["task"].unique(), datasets_dir))
+    named = options.names_of("--methods", methods)
+    if kind == "features":
+        classes = partial(standing.classes, datasets_dir=datasets_dir)
+        drawn = views.embedded(found, classes, named, seed, projection)
+    else:
+        drawn = views.pictures(kind, found, named, against)
+    for file, picture in plots.write_all(drawn, out or Path(f"{kind}.png"), inches):
+        console.print(f"{file} written. {picture.caption}", markup=False, soft_wrap=True)
+    if len(found.outdated):
+        console.print(f"{len(found.outdated)} rows no longer count and are left out; see `c2f leaderboard`.")
+
+
+@app.command()
+def compare(  # noqa: PLR0913, every option is one of the command's
+    first: Annotated[str, typer.Argument(metavar="A", help="A method, or one with parameters: 'am_mixup (beta=3)'.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RESULTS", help="Results folders, folders of them, or results.csv; default results/."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("compare"),
+    metric: Annotated[str, typer.Option(help="The accuracy that superclasses are compared by.")] = "fine_linear_acc",
+    columns: Annotated[str, typer.Option(help="Comma list of read-outs and collapse metrics to compare.")] = "",
+    task: Annotated[str, typer.Option(help="Rows of this task alone.")] = "",
+    width: Annotated[str, typer.Option(help="Of the figure: column (85 mm), page (175 mm), or millimetres.")] = "page",
+    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs.")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Two methods side by side: effect sizes with intervals, the superclasses that changed, collapse.
+
+    Everything is A minus B, paired by seed, in every task, backbone and recipe that has both. Tests are corrected over
+    the read-outs, the collapse metrics and the superclasses that are shown; fewer than three seeds of both: no tests.
+
+    Writes compare.md, compare.csv, and a figure of each board as PNG and SVG. Examples:
+
+      c2f compare am_mixup baseline results/quickstart
+
+      c2f compare 'am_mixup (beta=3)' 'am_mixup (beta=10)' results/beta --out beta
+
+      c2f compare mixup cutmix --task cifar100-superclass --columns fine_knn_acc,nc1_fine,rankme
+    """
+    from benchmark import options, standing
+    from benchmark.console import show_comparison
+    from benchmark.report import compare as pairs
+    from benchmark.report import leaderboard as boards
+    from benchmark.report import plots, views
+
+    _load(plugin)
+    inches = plots.inches(width)
+    frame = views.of_task(boards.read(results or [Path("results")]), task)
+    found = boards.build(frame, metric, "", current=standing.current(frame["task"].unique(), datasets_dir))
+    shown = options.names_of("--columns", columns) or [*pairs.READOUTS, *pairs.COLLAPSE]
+    scores = views.scores([Path(folder) for folder in found.folders], [metric])
+    made = pairs.comparisons(found, first, second, shown, scores)
+    files = pairs.write(made, out)
+    files += [file for one in made for file in plots.write_comparison(one, out, inches)]
+    show_comparison(console, made)
+    console.print(f"{', '.join(file.name for file in files)} written to {out}.", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table as RichTable
 
 from benchmark.metrics import METRICS, Figure, is_headline
-from benchmark.report import collapse, publication, table
+from benchmark.report import collapse, compare, publication, table
 from benchmark.schema import Cell, Row
 
 if TYPE_CHECKING:
@@ -295,6 +295,23 @@ def show_collapse(console: Console, found: "Iterable[Comparison]", readouts: Seq
             console.print(f"\n{heading}", style="bold", markup=False)
             console.print(_drawn(lines))
     console.print(f"\n{collapse.FOOT}".replace("\\", ""), style="dim", markup=False)
+
+
+def show_comparison(console: Console, found: "Iterable[compare.Comparison]") -> None:
+    """Print two methods side by side, on every board; bold where they are told apart."""
+    for one in found:
+        console.print(f"\n{one.first} against {one.second} · {one.title}", style="bold", markup=False)
+        console.print(" ".join(one.notes), markup=False)
+        for part, heading in compare.PARTS.items():
+            lines = one.part(part)
+            if not len(lines):
+                continue
+            shown = compare.words(one, part).drop(columns="seeds")
+            drawn = RichTable(heading, *shown.columns[1:], box=None, padding=(0, 1, 0, 0), header_style="bold")
+            for p, cells in zip(lines["p_holm"], shown.to_numpy().tolist(), strict=True):
+                drawn.add_row(*(escape(cell) for cell in cells), style="bold" if p < compare.ALPHA else "")
+            console.print(drawn)
+    console.print("\n" + " ".join(compare.FOOT.split()), style="dim", markup=False)
 
 
 def show_leaderboard(console: Console, found: "Leaderboard") -> None:

@@ -89,8 +89,8 @@ def grid(request: Request) -> Grid:
 
 
 def names_of(option: str, text: str) -> list[str]:
-    """A comma list without repeats."""
-    names = [name.strip() for name in text.split(",")] if text else []
+    """A comma list without repeats; commas in parentheses are part of a name, as in `am_mixup (alpha=1, beta=3)`."""
+    names = [name.strip() for name in re.split(r",(?![^(]*\))", text)] if text else []
     if not all(names):
         raise InputError(f"{option} {text!r}: expected names with commas between; remove the empty one")
     return list(dict.fromkeys(names))

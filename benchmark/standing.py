@@ -30,3 +30,15 @@ def about(methods: Iterable[str]) -> dict[str, About]:
         else About(name, "unknown")
         for name in methods
     }
+
+
+def classes(task: str, datasets_dir: Path | None = None) -> list[tuple[str, str]]:
+    """Superclass and readable name of every fine class that is evaluated, in the order of the labels.
+
+    Raises:
+        InputError: if there is no such task here.
+    """
+    evaluated = registry.task(task, datasets_dir).evaluation
+    names, coarse = evaluated.hierarchy.names, evaluated.coarse_classes
+    of_fine = zip(evaluated.fine_classes, evaluated.fine_to_coarse, strict=True)
+    return [(coarse[label], names.get(fine, fine)) for fine, label in of_fine]

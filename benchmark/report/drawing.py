@@ -50,11 +50,13 @@ def save(figure: Figure, path: Path, title: str = "", description: str = "") -> 
     Raises:
         InputError: if it ends otherwise or cannot be written.
     """
-    words = {"Title": title, "Description" if path.suffix != ".pdf" else "Subject": description}
-    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
-    if path.suffix.lower().lstrip(".") not in FORMATS:
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in FORMATS:
         raise InputError(f"{path}: a figure is {', '.join(FORMATS)}; end the name with one of these")
+    words = {"Title": title, "Subject" if kind == "pdf" else "Description": description}
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={name: text for name, text in words.items() if text} | undated)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); name another place with --out") from None
@@ -83,13 +85,16 @@ def name_marks(
     crowding = [np.sort(np.hypot(*(centres - centre).T))[:5].mean() for centre in centres]
     offsets = np.array([(d * np.cos(a), d * np.sin(a)) for d in LABEL_DISTANCES for a in LABEL_ANGLES])
     side = np.sign(np.round(offsets[:, 0]))
+    far = np.hypot(*offsets.T)[:, None, None] >= LEADER
+    leaders = np.where(far, offsets[:, None] * np.linspace(0.3, 1, 12)[:, None], 0) * point  # points on each line
     for i in np.argsort(crowding, kind="stable"):
         width, height = _text_size(axes, names[i])
         middles = centres[i] + offsets * point + np.stack([side * width / 2, 0 * side], axis=1)
         boxes = _boxes(middles, width / 2 + point, height / 2)
         covered = _overlap(boxes, np.array(taken)) + 0.2 * _overlap(boxes, small) + 1e3 * _outside(boxes, frame)
-        best = int(np.argmin(covered + np.hypot(*offsets.T)))
-        taken.append(boxes[best])
+        crossed = _overlap(_boxes(leaders + centres[i], point, point).reshape(-1, 4), np.array(taken[len(names) :]))
+        best = int(np.argmin(covered + crossed.reshape(len(offsets), -1).sum(axis=1) + np.hypot(*offsets.T)))
+        taken += [boxes[best], *_boxes(leaders[best] + centres[i], point / 2, point / 2)]
         _write_name(axes, names[i], marks[i], offsets[best], colours[i])
 
 
@@ -128,6 +133,7 @@ def _boxes(centres: Floats, half_width: float, half_height: float) -> Floats:
 
 def _overlap(boxes: Floats, others: Floats) -> Floats:
     """(n, 4), (m, 4) -> (n,) the area of each box that others cover, counted for each."""
+    others = others.reshape(-1, 4)
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     area: Floats = np.clip(high - low, 0, None).prod(axis=2).sum(axis=1)

@@ -60,13 +60,13 @@ def markdown(found: Leaderboard) -> str:
         blocks.append(_overall_markdown(found.overall, found.boards))
     for board in found.boards:
         shown = cells(board)
-        names = [_in_markdown(name) for name in shown["method"]]
+        names = [in_markdown(name) for name in shown["method"]]
         shown["method"] = [f"**{n}**" if tied else n for n, tied in zip(names, board.lines["tied"], strict=True)]
         lines = shown.to_markdown(index=False, disable_numparse=True)
-        notes = "".join(f"\n- {_in_markdown(note)}" for note in (*remarks(board), *troubles(board)))
-        blocks.append(f"## {_in_markdown(board.title)}\n\n{lines}\n{notes}")
+        notes = "".join(f"\n- {in_markdown(note)}" for note in (*remarks(board), *troubles(board)))
+        blocks.append(f"## {in_markdown(board.title)}\n\n{lines}\n{notes}")
     if len(found.outdated):
-        told = "".join(f"\n- {_in_markdown(line)}" for line in outdated(found))
+        told = "".join(f"\n- {in_markdown(line)}" for line in outdated(found))
         blocks.append(f"## Rows that no longer count\n{told}")
     return "\n\n".join([*blocks, "## What the figures are\n\n" + foot(found.boards[0])]) + "\n"
 
@@ -202,12 +202,12 @@ def _overall_markdown(overall: Overall, boards: Sequence[Board]) -> str:
         rank=[f"{r.mean_rank:.2f} ({r.low:.2f}–{r.high:.2f})" for r in overall.ranks.itertuples()]
     )
     shown = lines[["label", "rank", *titles]].rename(columns={"label": "method", "rank": "mean rank"})
-    shown["method"] = [_in_markdown(name) for name in shown["method"]]
+    shown["method"] = [in_markdown(name) for name in shown["method"]]
     for slug in titles:
         shown[slug] = [f"{value:g}" for value in shown[slug]]
-    shown = shown.rename(columns={slug: _in_markdown(title) for slug, title in titles.items()})
+    shown = shown.rename(columns={slug: in_markdown(title) for slug, title in titles.items()})
     text = f"## Over all comparisons\n\n{shown.to_markdown(index=False, disable_numparse=True)}\n"
-    return text + "".join(f"\n- {_in_markdown(remark)}" for remark in overall_remarks(overall))
+    return text + "".join(f"\n- {in_markdown(remark)}" for remark in overall_remarks(overall))
 
 
 def overall_remarks(overall: Overall) -> list[str]:
@@ -229,7 +229,7 @@ def overall_remarks(overall: Overall) -> list[str]:
     return said
 
 
-def _in_markdown(text: str) -> str:
+def in_markdown(text: str) -> str:
     """A line of text that is no markup and leaves a table whole."""
     for letter in "\\`*[]|":
         text = text.replace(letter, "\\" + letter)

@@ -9,17 +9,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from benchmark.errors import InputError
-from benchmark.metrics import WORST
+from benchmark.errors import InputError, unknown
+from benchmark.metrics import EXCESS_COLUMNS, METRICS, WORST
 from benchmark.report import statistics
-from benchmark.report.board import Board, Floats, Overall
+from benchmark.report.board import Board, Floats, Leaderboard, Overall
 from benchmark.report.collapse import counted, metric_of, title_of
 from benchmark.report.table import in_per_cent, natural
 from benchmark.schema import digest
@@ -76,6 +76,7 @@ class View:
 
 
 INTERVAL = "Lines: 95 % t-interval of the expected score over seeds."
+MARKS = "Large marks: means over seeds; small ones: seeds. Lines, where there is room: 95 % t-interval over seeds."
 VIEWS: Mapping[str, View] = MappingProxyType(
     {
         "accuracy": View(
@@ -83,16 +84,16 @@ VIEWS: Mapping[str, View] = MappingProxyType(
             f"Mean over seeds; small marks are seeds. {INTERVAL} Filled: cannot be told from the best; hollow: can; "
             "grey: too few seeds to compare.",
         ),
-        "tradeoff": View("Coarse against fine", f"What was trained against what was not; means over seeds. {INTERVAL}"),
+        "tradeoff": View("Coarse against fine", f"What was trained against what was not. {MARKS}"),
         "plane": View(
             "Alignment and uniformity",
-            "How far images of a class are apart, against how evenly all are spread over the sphere; means over seeds. "
-            f"{INTERVAL} Down and left: collapsed classes on a well-used sphere.",
+            f"How far images of a class are apart, against how evenly all are spread over the sphere. {MARKS} "
+            "Down and left: collapsed classes on a well-used sphere.",
         ),
-        "collapse": View("Collapse against accuracy", f"Means over seeds; small marks are seeds. {INTERVAL}"),
+        "collapse": View("Collapse against accuracy", MARKS),
         "cost": View(
             "Accuracy against cost",
-            f"Seconds of pretraining over those of the baseline on the same machine; means over seeds. {INTERVAL}",
+            f"Seconds of pretraining over those of the baseline on the same machine. {MARKS}",
         ),
         "curves": View(
             "Training", "Mean over seeds by epoch; bands: from the lowest to the highest seed.", needs="history"
@@ -151,7 +152,7 @@ class Picture:
         guide: a value to hold the others against: the reference's mean accuracy, the baseline's cost (1), the critical
             difference of ranks; NaN where there is none.
         notes: what is not shown and why, and other remarks, a sentence each.
-        labels: every method of the board, the baseline first, then by name: whatever tells methods apart by colour
+        labels: every method to be shown, the baseline first, then by name: whatever tells methods apart by colour
             goes by these, and is the same in all pictures of the board.
     """
 
@@ -173,6 +174,82 @@ class Picture:
 
 METHOD = Axis("", "")
 COST = Axis("pretrain_seconds", "time to pretrain, over the baseline's")
+
+
+def of_task(frame: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Rows of a task; of all where none is named.
+
+    Raises:
+        InputError: if no row is of it.
+    """
+    if task and task not in set(frame["task"]):
+        raise unknown("task", task, set(frame["task"]), "Name a task of the rows.")
+    return frame[frame["task"] == task] if task else frame
+
+
+def check(kind: str, against: str) -> None:
+    """Raise InputError unless there is such a kind, and `against` is something to draw it against, or empty."""
+    of_collapse = [name for name, metric in METRICS.items() if metric.family == "collapse"]
+    allowed = {"collapse": (*of_collapse, *EXCESS_COLUMNS), "plane": ALIGNMENTS}
+    if kind not in VIEWS:
+        raise unknown("kind of picture", kind, VIEWS, "See `c2f plot --help`.")
+    if against and kind not in allowed:
+        raise InputError(f"--against {against!r}: goes with {' and '.join(allowed)} alone; leave it out for {kind}")
+    if against and against not in allowed[kind]:
+        raise unknown("column to draw against", against, allowed[kind], "See `c2f list metrics`.")
+
+
+def pictures(kind: str, found: Leaderboard, methods: Sequence[str] = (), against: str = "") -> dict[str, Picture]:
+    """A kind of picture of every board, by the board's slug; of ranks one, under "overall".
+
+    Args:
+        kind: of VIEWS, but for features, of which there is a picture per cell.
+        found: its folders hold the long tables that some kinds need; each is read once.
+        methods: to show, labels or names of methods; none: all. What is told apart stays as it is among all.
+        against: of `collapse` the collapse metric, of `plane` the alignment; empty: the usual one.
+
+    Raises:
+        InputError: for a name that is none, or if nothing is left to show.
+    """
+    check(kind, against)
+    if kind == "ranks":
+        if found.overall is None:
+            raise InputError("ranks need two boards or more that rank methods; name further results folders")
+        return {"overall": ranks(found.overall)}
+    folders = [Path(folder) for folder in found.folders]
+    tables: dict[Needs, Callable[[], pd.DataFrame]] = {
+        "scores": lambda: scores(folders, ["margin_mean", found.boards[0].metric]),
+        "history": lambda: history(folders),
+    }
+    needs = VIEWS[kind].needs
+    given = [tables[needs]()] if needs in tables else [against] if against else []
+    drawn: dict[str, Callable[..., Picture]] = {
+        "accuracy": accuracy,
+        "tradeoff": tradeoff,
+        "plane": plane,
+        "collapse": collapse,
+        "cost": cost,
+        "curves": curves,
+        "margins": margins,
+        "superclasses": superclasses,
+    }
+    labels = labels_of(found.boards, methods)
+    whole = {board.slug: drawn[kind](board, *given) for board in found.boards}
+    return {slug: _showing(picture, labels) for slug, picture in whole.items()}
+
+
+def labels_of(boards: Sequence[Board], methods: Sequence[str]) -> set[str]:
+    """Labels of the methods named, by label or name, in any of the boards; of all where none is named.
+
+    Raises:
+        InputError: for a method that no board has.
+    """
+    lines = pd.concat([board.lines[["label", "method"]] for board in boards])
+    for name in methods:
+        if name not in {*lines["label"], *lines["method"]}:
+            raise unknown("method", name, {*lines["label"]}, "Name one of the rows.")
+    named = lines["label"].isin(methods) | lines["method"].isin(methods)
+    return set(lines.loc[named if methods else lines["label"].notna(), "label"])
 
 
 def accuracy(board: Board) -> Picture:
@@ -235,9 +312,13 @@ def curves(board: Board, history: pd.DataFrame) -> Picture:
         .merge(history, on="key")
         .melt(["label", "epoch"], quantities, var_name="quantity", value_name="mean")
     )
-    shown = long["mean"] * long["quantity"].map(_factor)
-    known = long.assign(mean=shown).dropna(subset=["mean"])
-    found = known.groupby(["label", "quantity", "epoch"])["mean"].agg(["mean", "min", "max", "count"]).reset_index()
+    shown = long["mean"].astype(float) * long["quantity"].map(_factor).astype(float)
+    known = long.assign(mean=shown).dropna(subset=["mean"]).sort_values("epoch", kind="stable")
+    found = (
+        known.groupby(["label", "quantity", "epoch"], sort=False)["mean"]
+        .agg(["mean", "min", "max", "count"])
+        .reset_index()
+    )
     found["epoch"] += 1
     frame = _ordered(board, found.rename(columns={"min": "low", "max": "high", "count": "n"}), CURVES)
     notes = _missing(board, frame, "No history of")
@@ -341,6 +422,42 @@ def history(folders: Sequence[Path], quantities: Collection[str] = tuple(QUANTIT
     return _joined(parts, columns, list(HISTORY))
 
 
+def embedded(
+    found: Leaderboard,
+    classes: Callable[[str], Sequence[tuple[str, str]]],
+    methods: Sequence[str] = (),
+    seed: int = 0,
+    method: str = "pca",
+) -> dict[str, Picture]:
+    """Kept features of one seed of every method, by the slugs of board and method.
+
+    Args:
+        found: gives methods and cells.
+        classes: of a task, see `features`.
+        methods: to show, labels or names of methods; none: all that have features.
+        seed: of the cells.
+        method: one of Projection.
+
+    Raises:
+        InputError: for a name that is none, or if there are no such features.
+    """
+    if method not in get_args(Projection):
+        raise unknown("projection", method, get_args(Projection), "Name one of these with --projection.")
+    labels, projection = labels_of(found.boards, methods), cast(Projection, method)
+    drawn: dict[str, Picture] = {}
+    for board in found.boards:
+        chosen = board.cells[board.cells["label"].isin(labels) & (board.cells["seed"] == seed)]
+        kept = kept_features(chosen)
+        cells = _ordered(board, chosen[chosen["key"].isin(list(kept))], ("label", "slug", "key"))
+        names = classes(board.group["task"]) if len(cells) else ()
+        for label, slug, key in cells.itertuples(index=False):
+            title = f"{board.title} · {label}, seed {seed}"
+            drawn[f"{board.slug}-{slug}"] = features(kept[key], title, names, projection)
+    if not drawn:
+        raise InputError(f"no kept features of seed {seed} of these methods; run the cells with --keep-features")
+    return drawn
+
+
 def kept_features(cells: pd.DataFrame) -> dict[str, Path]:
     """Files of features that were kept beside rows, by the rows' keys.
 
@@ -357,6 +474,15 @@ def axis_title(column: str) -> str:
     known = {**TITLES, **QUANTITIES}
     title = known[column] if column in known else title_of(column)
     return f"{title} (%)" if in_per_cent(column) else title
+
+
+def _showing(picture: Picture, labels: Collection[str]) -> Picture:
+    """Some of the methods; what is told apart, and what others are held against, stays as it was among all."""
+    frame, details = (
+        own[own["label"].isin(labels)].reset_index(drop=True) if "label" in own else own
+        for own in (picture.frame, picture.details)
+    )
+    return replace(picture, frame=frame, details=details, labels=tuple(x for x in picture.labels if x in labels))
 
 
 def _pair(kind: str, board: Board, cells: pd.DataFrame, columns: tuple[str, str]) -> Picture:

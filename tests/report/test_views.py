@@ -6,19 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.stats.api as sms
-from boards import PUBLISHED, board, board_of, overall, rows
 from safetensors.numpy import save_file
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
+from toy_boards import PUBLISHED, board, overall, published, rows
 
 from benchmark.errors import InputError
-from benchmark.report import views
+from benchmark.report import leaderboard, views
 from benchmark.schema import Measures, cell_columns
 
 
 @pytest.fixture(scope="module")
-def quickstart():
-    return board_of()
+def methods():
+    return published()
 
 
 def long_scores(keys=("k0-0", "k1-0"), metric="margin_mean", values=(2.0, 1.0)):
@@ -49,9 +49,9 @@ def saved(folder, scores=None, history=None):
     return folder
 
 
-def test_means_and_intervals_of_published_rows_are_statsmodels(quickstart):
-    picture = views.accuracy(quickstart)
-    of_method = quickstart.cells.groupby("method")["fine_linear_acc"]
+def test_means_and_intervals_of_published_rows_are_statsmodels(methods):
+    picture = views.accuracy(methods)
+    of_method = methods.cells.groupby("method")["fine_linear_acc"]
     for line in picture.frame.to_dict("records"):
         values = of_method.get_group(line["label"]) * 100
         low, high = sms.DescrStatsW(values).tconfint_mean()
@@ -60,30 +60,30 @@ def test_means_and_intervals_of_published_rows_are_statsmodels(quickstart):
     assert picture.x.title == "fine accuracy, linear probe (%)"
 
 
-def test_every_frame_has_its_columns_in_the_boards_order(quickstart):
-    folders = [PUBLISHED / "quickstart"]
+def test_every_frame_has_its_columns_in_the_boards_order(methods):
+    folders = [PUBLISHED]
     scores, history = views.scores(folders, ["margin_mean", "fine_linear_acc"]), views.history(folders)
     pictures = {
-        views.ACCURACY: [views.accuracy(quickstart)],
-        views.PAIR: [of(quickstart) for of in (views.tradeoff, views.plane, views.collapse, views.cost)],
-        views.CURVES: [views.curves(quickstart, history)],
-        views.BY_SUPERCLASS: [of(quickstart, scores) for of in (views.margins, views.superclasses)],
+        views.ACCURACY: [views.accuracy(methods)],
+        views.PAIR: [of(methods) for of in (views.tradeoff, views.plane, views.collapse, views.cost)],
+        views.CURVES: [views.curves(methods, history)],
+        views.BY_SUPERCLASS: [of(methods, scores) for of in (views.margins, views.superclasses)],
     }
     for columns, own in pictures.items():
         for picture in own:
-            assert tuple(picture.frame.columns) == columns and picture.title == quickstart.title
-            assert list(dict.fromkeys(picture.frame["label"])) == list(quickstart.lines["label"])
+            assert tuple(picture.frame.columns) == columns and picture.title == methods.title
+            assert list(dict.fromkeys(picture.frame["label"])) == list(methods.lines["label"])
             assert picture.caption.startswith(views.VIEWS[picture.kind].caption)
 
 
-def test_pairs_show_both_columns_seed_by_seed(quickstart):
-    picture = views.tradeoff(quickstart)
+def test_pairs_show_both_columns_seed_by_seed(methods):
+    picture = views.tradeoff(methods)
     line = picture.frame.set_index("label").loc["cutmix"]
-    own = quickstart.cells[quickstart.cells["method"] == "cutmix"]
+    own = methods.cells[methods.cells["method"] == "cutmix"]
     assert (line["x"], line["y"]) == pytest.approx(tuple(own[["coarse_acc", "fine_linear_acc"]].mean() * 100))
     shown = picture.details[picture.details["label"] == "cutmix"]
     assert list(shown["x"]) == pytest.approx(list(own.sort_values("seed")["coarse_acc"] * 100))
-    plane = views.plane(quickstart, "alignment_coarse")
+    plane = views.plane(methods, "alignment_coarse")
     assert (plane.x.column, plane.y.column) == ("uniformity", "alignment_coarse")
     mean = own["alignment_coarse"].mean()
     assert plane.frame.set_index("label").loc["cutmix", "y"] == pytest.approx(mean)  # no share: as it is
@@ -94,7 +94,8 @@ def test_what_cannot_be_drawn_is_named():
     cells.loc[cells["method"] == "m1", "nc1_fine"] = np.inf
     cells.loc[cells["method"] == "m2", "nc1_fine"] = 0.01
     cells.loc[cells["method"] == "m3", "nc1_fine"] = 5.0
-    cells.loc[cells["method"] == "m3", "status"] = ["ok", "failed", "failed"]
+    cells.loc[cells["key"].isin(["k3-1", "k3-2"]), "status"] = "failed"
+    cells.loc[cells["method"] == "baseline", "nc1_fine"] = np.nan
     picture = views.collapse(board(cells), "nc1_fine")
     assert list(picture.frame["label"]) == ["m2", "m3"]
     assert any("m1" in note and "baseline" in note for note in picture.notes)
@@ -128,7 +129,7 @@ def test_cost_is_in_baselines_of_the_same_machine():
 
 
 def test_cost_without_a_baseline_is_nothing_and_says_so():
-    picture = views.cost(board(rows().query("method != 'baseline'"), reference=""))
+    picture = views.cost(board(rows().query("method != 'baseline'")))
     assert picture.frame.empty and "No finished cell of the baseline" in picture.caption
 
 
@@ -162,9 +163,9 @@ def test_long_tables_read_in_parts_are_the_same(tmp_path, monkeypatch):
         pd.testing.assert_frame_equal(one, parts)
 
 
-def test_published_figures_by_superclass_are_those_of_the_file(quickstart):
-    picture = views.superclasses(quickstart, views.scores([PUBLISHED / "quickstart"], ["fine_linear_acc"]))
-    file = pd.read_csv(PUBLISHED / "quickstart" / "scores.csv")
+def test_published_figures_by_superclass_are_those_of_the_file(methods):
+    picture = views.superclasses(methods, views.scores([PUBLISHED], ["fine_linear_acc"]))
+    file = pd.read_csv(PUBLISHED / "scores.csv")
     own = file[(file["metric"] == "fine_linear_acc") & (file["superclass"] == "below_five") & (file["split"] == "test")]
     mean = own[own["method"] == "mixup"]["value"].mean() * 100
     line = picture.frame.query("label == 'mixup' and superclass == 'below_five'").iloc[0]
@@ -236,6 +237,67 @@ def test_features_that_are_none_are_refused_in_a_line(tmp_path):
     save_file({"features.test": values * np.nan, "labels.test": labels}, path)
     with pytest.raises(InputError, match="do not fit"):
         views.features(path, "cell")
+
+
+def found_of(*frames, folder):
+    return leaderboard.build(pd.concat(frames, ignore_index=True).assign(folder=str(folder)))
+
+
+def test_pictures_of_every_board_show_some_methods_as_among_all(tmp_path):
+    longer = rows().assign(recipe="longer", key=lambda own: "l" + own["key"])
+    found = found_of(rows(), longer, folder=saved(tmp_path / "r", long_scores(), long_history()))
+    both = views.pictures("cost", found, ["m2"])
+    assert sorted(both) == sorted(board.slug for board in found.boards) and len(both) == 2
+    picture = next(iter(both.values()))
+    assert list(picture.frame["label"]) == ["m2"] and set(picture.details["label"]) == {"m2"}
+    assert list(picture.frame["x"]) == [2.0]  # of a baseline that is not shown
+    assert picture.labels == ("m2",) and views.cost(found.boards[0]).labels == ("baseline", "m1", "m2", "m3")
+    drawn = {kind: views.pictures(kind, found) for kind in views.VIEWS if kind not in ("ranks", "features")}
+    assert all(of_kind[found.boards[0].slug].kind == kind for kind, of_kind in drawn.items())
+    assert views.pictures("collapse", found, (), "rankme")[found.boards[0].slug].x.column == "rankme"
+    assert list(views.pictures("ranks", found)) == ["overall"]
+
+
+def test_kinds_columns_and_methods_that_are_none_are_refused_in_a_line(tmp_path):
+    found = found_of(rows(), folder=tmp_path)
+    with pytest.raises(InputError, match="did you mean 'accuracy'"):
+        views.pictures("acuracy", found)
+    with pytest.raises(InputError, match="goes with collapse and plane alone"):
+        views.pictures("cost", found, (), "rankme")
+    with pytest.raises(InputError, match="did you mean 'alignment_fine'"):
+        views.pictures("plane", found, (), "alignment_fin")
+    with pytest.raises(InputError, match="unknown method 'm9'"):
+        views.pictures("cost", found, ["m9"])
+    with pytest.raises(InputError, match="ranks need two boards"):
+        views.pictures("ranks", found)
+    with pytest.raises(InputError, match="unknown task 'digits'; did you mean 'digits-halves'"):
+        views.of_task(rows(), "digits")
+    assert len(views.of_task(rows(), "digits-halves")) == len(views.of_task(rows(), "")) == 12
+
+
+def test_methods_are_named_by_their_labels_too(tmp_path):
+    two = [rows(2).assign(method_params=f'{{"beta": {beta}}}') for beta in (3.0, 10.0)]
+    found = found_of(two[0], two[1].assign(key=lambda own: "x" + own["key"]), folder=tmp_path)
+    assert views.labels_of(found.boards, ["m1 (beta=3.0)"]) == {"m1 (beta=3.0)"}
+    assert views.labels_of(found.boards, ["m1"]) == {"m1 (beta=3.0)", "m1 (beta=10.0)"}
+
+
+def test_kept_features_of_a_seed_are_shown_by_method(tmp_path, monkeypatch):
+    kept(tmp_path / "f.safetensors")
+    found = found_of(rows(), folder=tmp_path)
+    files = {key: tmp_path / "f.safetensors" for key in ("k0-0", "k1-0", "k1-1")}
+    monkeypatch.setattr(
+        views, "kept_features", lambda cells: {k: f for k, f in files.items() if k in set(cells["key"])}
+    )
+    classes = {"digits-halves": [("a", "x"), ("a", "y"), ("b", "z")]}
+    drawn = views.embedded(found, classes.__getitem__)
+    slug = found.boards[0].slug
+    assert list(drawn) == [f"{slug}-m1", f"{slug}-baseline"]
+    assert drawn[f"{slug}-m1"].title.endswith("m1, seed 0") and set(drawn[f"{slug}-m1"].frame["coarse"]) == {"a", "b"}
+    with pytest.raises(InputError, match="no kept features of seed 2"):
+        views.embedded(found, classes.__getitem__, seed=2)
+    with pytest.raises(InputError, match="unknown projection 'umap'"):
+        views.embedded(found, classes.__getitem__, method="umap")
 
 
 @pytest.mark.parametrize("method", ["baseline", "am_mixup"])
