@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -826,7 +825,7 @@ def plot(  # noqa: PLR0913, every option is one of the command's
     found = boards.build(frame, metric, reference, current=standing.current(frame["task"].unique(), datasets_dir))
     named = options.names_of("--methods", methods)
     if kind == "features":
-        classes = partial(standing.classes, datasets_dir=datasets_dir)
+        classes = standing.classes(frame["task"].unique(), datasets_dir)
         drawn = views.embedded(found, classes, named, seed, projection)
     else:
         drawn = views.pictures(kind, found, named, against)
