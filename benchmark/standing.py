@@ -22,15 +22,15 @@ def current(tasks: Iterable[str], datasets_dir: Path | None = None) -> Current:
 
 
 def classes(tasks: Iterable[str], datasets_dir: Path | None = None) -> dict[str, list[tuple[str, str]]]:
-    """Superclass and readable name of every fine class that is evaluated, by its number, of tasks that are known."""
+    """Superclass and readable name of every fine class that is evaluated, by its number, of tasks known here."""
     found = {}
     for name in tasks:
         try:
             task = registry.task(name, datasets_dir).evaluation
         except InputError:
             continue  # its features are shown by numbers
-        pairs = zip(task.fine_to_coarse, task.fine_classes, strict=True)
         readable = task.hierarchy.names
+        pairs = zip(task.fine_to_coarse, task.fine_classes, strict=True)
         found[name] = [(task.coarse_classes[coarse], readable.get(fine, fine)) for coarse, fine in pairs]
     return found
 

@@ -434,7 +434,7 @@ def embedded(
 
     Args:
         found: gives methods and cells.
-        classes: by task, see `features`; of other tasks there are numbers.
+        classes: of tasks, see `features`; classes of others are shown by their numbers.
         methods: to show, labels or names of methods; none: all that have features.
         seed: of the cells.
         method: one of Projection.

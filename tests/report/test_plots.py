@@ -91,7 +91,8 @@ def test_a_method_looks_the_same_in_all_pictures():
 @pytest.mark.parametrize("name", ["$x_1^{", "<script>alert(1)</script> & %s", "x" * 300])
 def test_names_stay_text(tmp_path, name):
     own = board(rows(3).replace({"method": {"m1": name}}))
-    for picture in pictures(own, 3):
+    history, scores = tables(own)
+    for picture in (views.tradeoff(own), views.superclasses(own, scores), views.curves(own, history)):
         file = plots.write(replace(picture, title=name), tmp_path / "p.svg", COLUMN)
         ElementTree.parse(file)
         assert "<script" not in file.read_text()
