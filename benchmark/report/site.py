@@ -34,6 +34,7 @@ NOTES = (
     ("Every figure", "of the test split, read once after all choices; accuracies in per cent."),
     ("Seconds", "are comparable where the machine is the same; each row's provenance says which it was."),
 )
+NUMBERS = '<td class="number">{}</td>'  # what stands in it is made of digits
 BULLET = re.compile(r"^- \*\*(.+?)\*\*: (.+?)(?=^- |\Z)", re.MULTILINE | re.DOTALL)  # of `publication.foot`
 
 
@@ -105,7 +106,7 @@ def write(
     files = {"index.html": _index(site, folder)}
     files |= {f"task/{board.slug}.html": _task(site, board) for board in leaderboard.boards}
     files |= {f"method/{slug}.html": _method(site, slug) for slug in _slugs(leaderboard)}
-    files |= _assets(leaderboard)
+    files |= _assets(site)
     try:
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -116,17 +117,14 @@ def write(
     return folder / "index.html"
 
 
-def provenance(board: Board) -> dict[str, Any]:
-    """Whose rows, and what is known of each: columns with one value for all rows as that value, others as lists.
-
-    Returns:
-        `labels` (a label per row) and `columns`, plain JSON.
-    """
-    rows = _rows(board)
+def _provenance(rows: _Rows) -> dict[str, Any]:
+    """Whose rows (`labels`), and what is known of each (`columns`): a list, or the one value that all rows share."""
     shared = {name: values[0] if len(set(values)) == 1 else values for name, values in rows.columns.items()}
     labels = {place: label for label, places in rows.at.items() for place in places}
-    ordered = [labels[place] for place in range(len(labels))]
-    return {"labels": ordered, "columns": {"seed": rows.columns["seed"], **shared}}
+    return {
+        "labels": [labels[place] for place in range(len(labels))],
+        "columns": {"seed": rows.columns["seed"], **shared},
+    }
 
 
 def _index(site: _Site, folder: Path) -> str:
@@ -193,7 +191,8 @@ def _part(site: _Site, board: Board, slug: str) -> dict[str, Any]:
     own = rows.at.get(line["label"], [])
     heads = [head for head in site_table.heads_of([board]).columns if head.name in board.columns]
     names = [head.name for head in heads]
-    texts = [[site_table.figure(rows.figures[name][place], name) for name in names] for place in own]
+    columns = [[site_table.figure(rows.figures[name][place], name) for place in own] for name in names]
+    texts = [Markup(NUMBERS.format('</td><td class="number">'.join(each))) for each in zip(*columns, strict=True)]
     spread = [site_table.interval(line[f"{name}_low"], line[f"{name}_high"], name) or "–" for name in names]
     means = [("mean", [site_table.figure(line[name], name) for name in names]), ("95 % interval", spread)]
     return {
@@ -205,7 +204,6 @@ def _part(site: _Site, board: Board, slug: str) -> dict[str, Any]:
         "heads": heads,
         "seeds": list(zip((rows.columns["seed"][place] for place in own), texts, strict=True)),
         "means": means if len(own) > 1 else [],
-        "provenance": _provenance_lines(rows, own),
         "charts": _feature_charts(site, board, line["label"])
         + charts.of_method(board, line["label"], site.long[board.slug]),
     }
@@ -237,7 +235,9 @@ def _feature_charts(site: _Site, board: Board, label: str) -> list[charts.Chart]
         return []
     key, seed = (rows.columns[name][kept[0]] for name in ("key", "seed"))
     title = f"{label}, seed {seed}"
-    picture = views.features(site.features[key], title, site.classes.get(board.group["task"], ()))
+    whole = rows.columns["missing_classes"][kept[0]] in ("", "[]")  # else the classes left have other numbers
+    classes = site.classes.get(board.group["task"], ()) if whole else ()
+    picture = views.features(site.features[key], title, classes)
     return charts.of_features(picture, f"{board.slug}-features")
 
 
@@ -260,7 +260,8 @@ def _overall(overall: Overall, boards: Sequence[Board]) -> dict[str, Any]:
         else " Too few methods or boards for Friedman's test."
     )
     titles = [(board.title, board.slug) for board in boards if board.slug in slugs]
-    over = f"Mean rank over {counted(len(slugs), 'board')}, 1 is best; intervals over seeds, boards fixed."
+    nobody = "" if lines else "No method is ranked on every board. "
+    over = f"{nobody}Mean rank over {counted(len(slugs), 'board')}, 1 is best; intervals over seeds, boards fixed."
     return {
         "summary": over + test,
         "boards": titles,
@@ -339,13 +340,13 @@ def _breakable(label: str) -> Markup:
     return Markup("_<wbr>").join(label.split("_"))
 
 
-def _assets(leaderboard: Leaderboard) -> dict[str, str]:
+def _assets(site: _Site) -> dict[str, str]:
     """Style, scripts, the chart library, and each board's provenance, which a page fetches when it is asked for."""
     shipped = resources.files("benchmark.report") / "assets"
     files = {f"assets/{name}": (shipped / name).read_text(encoding="utf-8") for name in ASSETS}
     data = {
-        f"assets/data/{board.slug}.js": f"c2f.receive({json.dumps(board.slug)}, {json.dumps(provenance(board))});\n"
-        for board in leaderboard.boards
+        f"assets/data/{slug}.js": f"c2f.receive({json.dumps(slug)}, {json.dumps(_provenance(rows))});\n"
+        for slug, rows in site.rows.items()
     }
     return {**files, "assets/vega.js": _chart_library(), **data}
 
@@ -393,12 +394,6 @@ def _slugs(leaderboard: Leaderboard) -> list[str]:
     return list(dict.fromkeys(slug for board in leaderboard.boards for slug in board.lines["slug"]))
 
 
-def _provenance_lines(rows: _Rows, own: Sequence[int]) -> list[tuple[str, list[object]]]:
-    """Name and value of every column, once where all seeds agree."""
-    lines = [(name, [values[place] for place in own]) for name, values in rows.columns.items() if name != "seed"]
-    return [(name, values[:1] if len(set(values)) == 1 else values) for name, values in lines]
-
-
 def _plain(values: pd.Series) -> list[Any]:
     """Text, whole and other numbers as JSON has them; "" where there is none."""
-    return ["" if pd.isna(value) else value.item() if hasattr(value, "item") else value for value in values]
+    return list(values.astype(object).where(values.notna(), ""))

@@ -1,7 +1,6 @@
 """The site's main table: a board's lines as the texts, sorting keys and marks that a page shows."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,15 +163,11 @@ def heading(name: str) -> str:
 
 
 def figure(value: float, name: str, *, signed: bool = False) -> str:
-    """A value as it is shown: accuracies in per cent, others with the decimals they deserve; "–" if undefined."""
+    """A value as in the other documents, with a true minus; "–" if it is undefined; zero has no sign."""
     if not math.isfinite(value):
         return "–"
-    share = table.in_per_cent(name)
-    scaled = 100 * value if share else value
-    size = abs(scaled)
-    decimals = 0 if size >= 100 and not share else 1 if size >= 10 or share else 2 if size >= 0.1 else 3
-    text = f"{scaled:{'+' if signed else ''}.{decimals}f}"
-    return re.sub(r"^[+-](?=[0.]+$)", "", text).replace("-", "\N{MINUS SIGN}")
+    text = table.figure(value, name, signed)
+    return text.replace("-", "\N{MINUS SIGN}") if text.strip("+-0.") else text.lstrip("+-")
 
 
 def interval(low: float, high: float, name: str, *, signed: bool = False) -> str:

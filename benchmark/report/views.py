@@ -290,7 +290,8 @@ def cost(board: Board) -> Picture:
     if not is_baseline.any():
         nothing = _pair("cost", board, cells.iloc[:0], columns)
         return replace(nothing, x=COST, notes=("No finished cell of the baseline to compare seconds with.",))
-    machine = cells[list(MACHINE)].astype(str).agg(", ".join, axis=1)
+    parts = cells[list(MACHINE)].astype(object).where(cells[list(MACHINE)].notna(), "unknown").astype(str)
+    machine = parts[MACHINE[0]].str.cat(parts[list(MACHINE[1:])], sep=", ")
     chosen = machine[is_baseline].mode()[0]
     seconds = pd.to_numeric(cells["pretrain_seconds"]).where(machine == chosen)
     ratio = seconds.where(seconds > 0) / seconds[is_baseline].mean()

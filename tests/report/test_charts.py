@@ -3,8 +3,8 @@
 import altair
 import pytest
 import vl_convert
-from boards import PUBLISHED
 from leaderboards import built, names, rows
+from toy_boards import PUBLISHED
 
 from benchmark.report import charts, leaderboard, table, views
 
@@ -134,6 +134,12 @@ def test_colours_are_parameters_that_a_theme_can_set(board, long):
         names_of = {parameter["name"] for parameter in chart.spec["params"]}
         assert set(charts.COLOURS) <= names_of
         assert "transparent" not in str(chart.spec)
+
+
+def test_costs_are_drawn_of_rows_that_do_not_name_their_machine():
+    board = built(rows(names(3)).assign(precision=None, device_name=None)).boards[0]
+    assert "cpu, unknown, 1, unknown" in views.cost(board).caption
+    assert "toy-net-quick-cost" in drawn(charts.of_leaderboard(leaderboard_of(board), FAMILIES))
 
 
 def test_a_column_in_per_cent_is_told_by_its_name():

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 from matplotlib.text import Text
 from safetensors.numpy import save_file
-from toy_boards import PUBLISHED, board, overall, published, rows
+from toy_boards import METHODS, board, overall, published, rows
 
 from benchmark import cli
 from benchmark.errors import InputError
@@ -150,13 +150,13 @@ def c2f(monkeypatch, capsys, *arguments):
 @pytest.mark.parametrize("kind", ["accuracy", "curves", "superclasses"])
 def test_the_command_draws_published_rows(monkeypatch, capsys, tmp_path, kind):
     out = tmp_path / "deep" / f"{kind}.pdf"
-    code, told = c2f(monkeypatch, capsys, "plot", kind, PUBLISHED, "--out", out, "--methods", "baseline,mixup")
+    code, told = c2f(monkeypatch, capsys, "plot", kind, METHODS, "--out", out, "--methods", "baseline,mixup")
     assert code == 0 and out.stat().st_size > 5_000
     assert views.VIEWS[kind].caption[:40] in told
 
 
 def test_the_command_refuses_in_a_line(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["c2f", "plot", "pie", str(PUBLISHED)])
+    monkeypatch.setattr(sys, "argv", ["c2f", "plot", "pie", str(METHODS)])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     error = capsys.readouterr().err

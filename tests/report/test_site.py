@@ -119,7 +119,7 @@ def test_the_figures_of_a_line_are_those_of_the_board(written):
         (0.01234, "alignment_fine", "0.012"),
         (-2.345, "uniformity", "−2.35"),
         (12.34, "rankme", "12.3"),
-        (1234.5, "pretrain_seconds", "1234"),
+        (1234.5, "pretrain_seconds", "1234.5"),
         (np.nan, "rankme", "–"),
         (np.inf, "nc1_fine", "–"),
     ],
@@ -291,6 +291,12 @@ def test_the_sentence_counts_those_that_cannot_be_told_from_the_best(tied, said)
     assert text.startswith("baseline has the highest mean fine accuracy, linear probe,")
     assert said in text
     assert "a difference to baseline of 2.1 points would be seen in four of five cases" in text
+
+
+def test_methods_that_are_on_no_two_boards_are_not_ranked_over_boards(tmp_path):
+    site.write(built(rows(["baseline", "a"], task="x"), rows(["b", "c"], task="y")), tmp_path, {})
+    text = Page((tmp_path / "index.html").read_text()).text
+    assert "No method is ranked on every board." in text and "4 not ranked over boards" in text
 
 
 def test_a_board_without_a_reference_shows_no_difference():
