@@ -22,7 +22,7 @@ def current(tasks: Iterable[str], datasets_dir: Path | None = None) -> Current:
 
 
 def classes(tasks: Iterable[str], datasets_dir: Path | None = None) -> dict[str, list[tuple[str, str]]]:
-    """Superclass and name of every fine class that is evaluated, in the order of its number, of tasks known here."""
+    """Superclass and readable name of every fine class that is evaluated, by its number, of tasks that are known."""
     found = {}
     for name in tasks:
         try:
@@ -30,7 +30,8 @@ def classes(tasks: Iterable[str], datasets_dir: Path | None = None) -> dict[str,
         except InputError:
             continue  # its features are shown by numbers
         pairs = zip(task.fine_to_coarse, task.fine_classes, strict=True)
-        found[name] = [(task.coarse_classes[coarse], fine) for coarse, fine in pairs]
+        readable = task.hierarchy.names
+        found[name] = [(task.coarse_classes[coarse], readable.get(fine, fine)) for coarse, fine in pairs]
     return found
 
 
@@ -43,15 +44,3 @@ def about(methods: Iterable[str]) -> dict[str, About]:
         else About(name, "unknown")
         for name in methods
     }
-
-
-def classes(task: str, datasets_dir: Path | None = None) -> list[tuple[str, str]]:
-    """Superclass and readable name of every fine class that is evaluated, in the order of the labels.
-
-    Raises:
-        InputError: if there is no such task here.
-    """
-    evaluated = registry.task(task, datasets_dir).evaluation
-    names, coarse = evaluated.hierarchy.names, evaluated.coarse_classes
-    of_fine = zip(evaluated.fine_classes, evaluated.fine_to_coarse, strict=True)
-    return [(coarse[label], names.get(fine, fine)) for fine, label in of_fine]

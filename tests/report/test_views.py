@@ -290,14 +290,14 @@ def test_kept_features_of_a_seed_are_shown_by_method(tmp_path, monkeypatch):
         views, "kept_features", lambda cells: {k: f for k, f in files.items() if k in set(cells["key"])}
     )
     classes = {"digits-halves": [("a", "x"), ("a", "y"), ("b", "z")]}
-    drawn = views.embedded(found, classes.__getitem__)
+    drawn = views.embedded(found, classes)
     slug = found.boards[0].slug
     assert list(drawn) == [f"{slug}-m1", f"{slug}-baseline"]
     assert drawn[f"{slug}-m1"].title.endswith("m1, seed 0") and set(drawn[f"{slug}-m1"].frame["coarse"]) == {"a", "b"}
     with pytest.raises(InputError, match="no kept features of seed 2"):
-        views.embedded(found, classes.__getitem__, seed=2)
+        views.embedded(found, classes, seed=2)
     with pytest.raises(InputError, match="unknown projection 'umap'"):
-        views.embedded(found, classes.__getitem__, method="umap")
+        views.embedded(found, classes, method="umap")
 
 
 @pytest.mark.parametrize("method", ["baseline", "am_mixup"])
