@@ -723,7 +723,8 @@ def leaderboard(
         typer.Argument(metavar="RESULTS", help="Results folders, folders of them, or results.csv; default results/."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; default leaderboard/ in the first of RESULTS.")
+        Path | None,
+        typer.Option(help="Folder to write to; default leaderboard/ in RESULTS, or results/leaderboard of several."),
     ] = None,
     metric: Annotated[
         str, typer.Option(help="What ranks: an accuracy of the head or a read-out; see `c2f list metrics`.")
@@ -761,7 +762,7 @@ def leaderboard(
     shown = options.names_of("--columns", columns) or boards.COLUMNS
     current = standing.current(frame["task"].unique(), datasets_dir)
     found = boards.build(frame, metric, reference, shown, current)
-    folder = out or (paths[0] if paths[0].is_dir() else paths[0].parent) / "leaderboard"
+    folder = out or Path(found.folders[0] if len(found.folders) == 1 else "results") / "leaderboard"
     files = publication.write(found, folder)
     kept = {key: path for board in found.boards for key, path in views.kept_features(board.cells).items()}
     classes = standing.classes(frame["task"].unique(), datasets_dir)
