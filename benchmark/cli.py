@@ -765,7 +765,8 @@ def leaderboard(
     folder = out or (paths[0] if paths[0].is_dir() else paths[0].parent) / "leaderboard"
     files = publication.write(found, folder)
     kept = {key: path for board in found.boards for key, path in views.kept_features(board.cells).items()}
-    page = site.write(found, folder, standing.about(frame["method"].unique()), kept)
+    classes = partial(standing.classes, datasets_dir=datasets_dir)
+    page = site.write(found, folder, standing.about(frame["method"].unique()), kept, classes)
     show_leaderboard(console, found)
     console.print(f"{', '.join(file.name for file in files)} written to {folder}.", markup=False, soft_wrap=True)
     console.print(f"Open {page} in a browser.", markup=False, soft_wrap=True)

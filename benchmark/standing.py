@@ -21,19 +21,6 @@ def current(tasks: Iterable[str], datasets_dir: Path | None = None) -> Current:
     return found
 
 
-def classes(tasks: Iterable[str], datasets_dir: Path | None = None) -> dict[str, list[tuple[str, str]]]:
-    """Superclass and name of every fine class that is evaluated, in the order of its number, of tasks known here."""
-    found = {}
-    for name in tasks:
-        try:
-            task = registry.task(name, datasets_dir).evaluation
-        except InputError:
-            continue  # its features are shown by numbers
-        pairs = zip(task.fine_to_coarse, task.fine_classes, strict=True)
-        found[name] = [(task.coarse_classes[coarse], fine) for coarse, fine in pairs]
-    return found
-
-
 def about(methods: Iterable[str]) -> dict[str, About]:
     """Methods for people; of those that are not registered here there is the name alone."""
     known = registry.methods()
