@@ -105,14 +105,15 @@ def test_marks_with_room_have_names_in_one_layer_for_each_side(board):
     assert marks(spec).count("text") == len(set(places))
 
 
-def test_names_lie_beside_their_mark_where_it_is_alone_and_nowhere_where_it_is_crowded():
+def test_names_lie_beside_their_mark_where_it_is_alone_and_once_where_marks_coincide():
     x = y = {"scale": {"domain": [0.0, 1.0]}}
     apart = pd.DataFrame({"label": ["a", "b"], "tied": False, "x": [0.2, 0.8], "y": [0.5, 0.5]})
     assert charts._places(apart, x, y, "a") == [0, 0]
     edge = apart.assign(x=[0.2, 1.0])  # no room at the right: at the left
     assert charts._places(edge, x, y, "a") == [0, 1]
     crowd = pd.DataFrame({"label": ["name"] * 9, "tied": False, "x": 0.5 + np.arange(9) / 1e4, "y": 0.5})
-    assert charts._places(crowd, x, y, "") == [-1] * 9
+    used = [place for place in charts._places(crowd, x, y, "") if place >= 0]
+    assert len(used) == len(set(used)) <= len(charts.PLACES)  # each side of one and the same spot once
 
 
 def test_names_never_overlap_where_many_marks_coincide():
