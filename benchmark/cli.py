@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -765,7 +764,7 @@ def leaderboard(
     folder = out or (paths[0] if paths[0].is_dir() else paths[0].parent) / "leaderboard"
     files = publication.write(found, folder)
     kept = {key: path for board in found.boards for key, path in views.kept_features(board.cells).items()}
-    classes = partial(standing.classes, datasets_dir=datasets_dir)
+    classes = standing.classes(frame["task"].unique(), datasets_dir)
     page = site.write(found, folder, standing.about(frame["method"].unique()), kept, classes)
     show_leaderboard(console, found)
     console.print(f"{', '.join(file.name for file in files)} written to {folder}.", markup=False, soft_wrap=True)
@@ -827,7 +826,7 @@ def plot(  # noqa: PLR0913, every option is one of the command's
     found = boards.build(frame, metric, reference, current=standing.current(frame["task"].unique(), datasets_dir))
     named = options.names_of("--methods", methods)
     if kind == "features":
-        classes = partial(standing.classes, datasets_dir=datasets_dir)
+        classes = standing.classes(frame["task"].unique(), datasets_dir)
         drawn = views.embedded(found, classes, named, seed, projection)
     else:
         drawn = views.pictures(kind, found, named, against)

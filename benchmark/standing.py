@@ -21,6 +21,20 @@ def current(tasks: Iterable[str], datasets_dir: Path | None = None) -> Current:
     return found
 
 
+def classes(tasks: Iterable[str], datasets_dir: Path | None = None) -> dict[str, list[tuple[str, str]]]:
+    """Superclass and readable name of every fine class that is evaluated, by its number, of tasks known here."""
+    found = {}
+    for name in tasks:
+        try:
+            task = registry.task(name, datasets_dir).evaluation
+        except InputError:
+            continue  # its features are shown by numbers
+        readable = task.hierarchy.names
+        pairs = zip(task.fine_to_coarse, task.fine_classes, strict=True)
+        found[name] = [(task.coarse_classes[coarse], readable.get(fine, fine)) for coarse, fine in pairs]
+    return found
+
+
 def about(methods: Iterable[str]) -> dict[str, About]:
     """Methods for people; of those that are not registered here there is the name alone."""
     known = registry.methods()
@@ -30,15 +44,3 @@ def about(methods: Iterable[str]) -> dict[str, About]:
         else About(name, "unknown")
         for name in methods
     }
-
-
-def classes(task: str, datasets_dir: Path | None = None) -> list[tuple[str, str]]:
-    """Superclass and readable name of every fine class that is evaluated, in the order of the labels.
-
-    Raises:
-        InputError: if there is no such task here.
-    """
-    evaluated = registry.task(task, datasets_dir).evaluation
-    names, coarse = evaluated.hierarchy.names, evaluated.coarse_classes
-    of_fine = zip(evaluated.fine_classes, evaluated.fine_to_coarse, strict=True)
-    return [(coarse[label], names.get(fine, fine)) for fine, label in of_fine]

@@ -11,11 +11,12 @@ from benchmark.report import leaderboard
 from benchmark.report.board import Overall
 from benchmark.schema import RESULT_COLUMNS
 
-PUBLISHED = Path(__file__).parents[1] / "results" / "published" / "methods"
+PUBLISHED = Path(__file__).parents[1] / "results" / "published"
+METHODS = PUBLISHED / "methods"
 
 
 def published():
-    (board,) = leaderboard.build(leaderboard.read([PUBLISHED])).boards
+    (board,) = leaderboard.build(leaderboard.read([METHODS])).boards
     return board
 
 

@@ -35,7 +35,9 @@ LINE_COLUMNS = (
     "p_t",
     "p_wilcoxon",
     "p_holm",
-    "effect",
+    "effect",  # of the difference, in standard deviations of it; with its 95 % interval
+    "effect_low",
+    "effect_high",
     "failed",  # "seed 3: reason; seed 4: reason", or ""
     "missing",  # "4, 5": seeds that other methods of the board have and this one has neither finished nor failed
 )

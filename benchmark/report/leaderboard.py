@@ -35,6 +35,11 @@ RANKABLE = tuple(
     name for name, metric in METRICS.items() if metric.family in ("head", "read-out") and name not in UNRANKED
 )
 SEED = 0  # of bootstrap resamples
+# Columns of lines, and what they are called among differences.
+OF_DIFFERENCES = {
+    **{f"difference{suffix}": name for suffix, name in (("", "mean"), ("_low", "low"), ("_high", "high"), ("_n", "n"))},
+    **{name: name for name in ("p_t", "p_wilcoxon", "p_holm", "effect", "effect_low", "effect_high")},
+}
 
 Current = Mapping[str, tuple[int, str]]  # of a task: version and digest of its hierarchy as it is now
 
@@ -234,12 +239,10 @@ def _inference(values: Floats, p: Floats, labels: Any, reference: str) -> pd.Dat
         ranks[:, separable] = (statistics.ranks(means), *statistics.rank_bounds(means, own))
         tied[separable] = statistics.tied(means, own)
     frame = pd.DataFrame({"tied": tied, "rank": ranks[0], "rank_low": ranks[1], "rank_high": ranks[2]})
-    names = ("difference", "difference_low", "difference_high", "difference_n", "p_t", "p_wilcoxon", "p_holm", "effect")
     if not reference:
-        return frame.assign(**dict.fromkeys(names, np.nan))
+        return frame.assign(**dict.fromkeys(OF_DIFFERENCES, np.nan))
     found = statistics.differences(values, list(labels).index(reference))
-    fields = (found.mean, found.low, found.high, found.n, found.p_t, found.p_wilcoxon, found.p_holm, found.effect)
-    return frame.assign(**dict(zip(names, fields, strict=True)))
+    return frame.assign(**{column: getattr(found, name) for column, name in OF_DIFFERENCES.items()})
 
 
 def _estimates(name: str, values: Floats) -> pd.DataFrame:

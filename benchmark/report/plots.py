@@ -451,7 +451,7 @@ def _hues(frame: pd.DataFrame, level: str, names: Sequence[str]) -> list[str]:
 
 def comparison(one: Comparison, width: float) -> Figure:
     """Differences of a pair with intervals: read-outs in points, collapse in standard deviations, superclasses."""
-    parts = [name for name in PARTS if len(one.part(name))]
+    parts = [name for name in PARTS if one.part(name)[_unit(name)].notna().any()]  # two seeds have no effect size
     rows = {name: min(len(one.part(name)), LINES) + 3.2 for name in parts}  # 3.2 for the axis
     beside = [name for name in parts if name == "superclasses" and width > SIDE_BY_SIDE and len(parts) > 1]
     columns = [column for column in ([name for name in parts if name not in beside], beside) if column]
@@ -470,12 +470,17 @@ def comparison(one: Comparison, width: float) -> Figure:
     return figure
 
 
+def _unit(part: str) -> str:
+    """The column of a part that is drawn."""
+    return "effect" if part == "collapse" else "difference"
+
+
 def _differences(axes: Axes, one: Comparison, part: str) -> None:
     """A line each; filled where it is told from 0."""
     lines = one.part(part)
     if len(lines) > LINES:  # the most and the least
         lines = pd.concat([lines.iloc[: LINES // 2], lines.iloc[-LINES // 2 :]])
-    unit, low, high = ("effect", "effect_low", "effect_high") if part == "collapse" else ("difference", "low", "high")
+    unit, low, high = _unit(part), *(("effect_low", "effect_high") if part == "collapse" else ("low", "high"))
     factor = 1.0 if part == "collapse" else 100.0
     names = lines["superclass"] if part == "superclasses" else lines["column"].map(title_of)
     at, value = np.arange(len(lines)), lines[unit] * factor

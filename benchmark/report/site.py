@@ -6,7 +6,7 @@ Names, reasons and provenance come from rows that anyone may submit: they are es
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -38,7 +38,7 @@ NUMBERS = '<td class="number">{}</td>'  # what stands in it is made of digits
 BULLET = re.compile(r"^- \*\*(.+?)\*\*: (.+?)(?=^- |\Z)", re.MULTILINE | re.DOTALL)  # of `publication.foot`
 
 
-Classes = Callable[[str], Sequence[tuple[str, str]]]
+Classes = Mapping[str, Sequence[tuple[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class _Site:
         leaderboard: all of it.
         about: methods by name.
         features: files of kept features by the key of their row.
-        classes: superclass and name of every fine class of a task, in the order of their numbers.
+        classes: superclass and name of every fine class, in the order of their numbers, by task.
         long: what long tables say, by the slug of the board.
         rows: finished ones, by the slug of the board.
         lines: of a board by the slug of the method, by the slug of the board.
@@ -94,8 +94,8 @@ def write(
             page if those lie there.
         about: methods by name.
         features: files of kept features by the key of their row.
-        classes: superclass and name of every fine class of a task, in the order of their numbers; of a task that it
-            does not know, features are coloured by numbers of fine classes.
+        classes: superclass and name of every fine class, in the order of their numbers, by task; features of other
+            tasks are coloured by numbers of fine classes.
 
     Returns:
         index.html.
@@ -105,7 +105,7 @@ def write(
     """
     lines = {board.slug: _lines_by_slug(board) for board in leaderboard.boards}
     rows = {board.slug: _rows(board) for board in leaderboard.boards}
-    site = _Site(leaderboard, about, features or {}, classes or _unknown, _long(leaderboard), rows, lines)
+    site = _Site(leaderboard, about, features or {}, classes or {}, _long(leaderboard), rows, lines)
     files = {"index.html": _index(site, folder)}
     files |= {f"task/{board.slug}.html": _task(site, board) for board in leaderboard.boards}
     files |= {f"method/{slug}.html": _method(site, slug) for slug in _slugs(leaderboard)}
@@ -239,10 +239,7 @@ def _feature_charts(site: _Site, board: Board, label: str) -> list[charts.Chart]
     key, seed = (rows.columns[name][kept[0]] for name in ("key", "seed"))
     title = f"{label}, seed {seed}"
     whole = rows.columns["missing_classes"][kept[0]] in ("", "[]")  # else the classes left have other numbers
-    try:
-        classes = site.classes(board.group["task"]) if whole else ()
-    except InputError:
-        classes = ()  # a task that is not known here
+    classes = site.classes.get(board.group["task"], ()) if whole else ()
     picture = views.features(site.features[key], title, classes)
     return charts.of_features(picture, f"{board.slug}-features")
 
@@ -394,10 +391,6 @@ def _rows(board: Board) -> _Rows:
 
 def _lines_by_slug(board: Board) -> dict[str, Record]:
     return {line["slug"]: line for line in board.lines.to_dict("records")}
-
-
-def _unknown(task: str) -> Sequence[tuple[str, str]]:
-    return ()
 
 
 def _slugs(leaderboard: Leaderboard) -> list[str]:

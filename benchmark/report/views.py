@@ -425,7 +425,7 @@ def history(folders: Sequence[Path], quantities: Collection[str] = tuple(QUANTIT
 
 def embedded(
     found: Leaderboard,
-    classes: Callable[[str], Sequence[tuple[str, str]]],
+    classes: Mapping[str, Sequence[tuple[str, str]]],
     methods: Sequence[str] = (),
     seed: int = 0,
     method: str = "pca",
@@ -434,7 +434,7 @@ def embedded(
 
     Args:
         found: gives methods and cells.
-        classes: of a task, see `features`.
+        classes: of tasks, see `features`; classes of others are shown by their numbers.
         methods: to show, labels or names of methods; none: all that have features.
         seed: of the cells.
         method: one of Projection.
@@ -450,7 +450,7 @@ def embedded(
         chosen = board.cells[board.cells["label"].isin(labels) & (board.cells["seed"] == seed)]
         kept = kept_features(chosen)
         cells = _ordered(board, chosen[chosen["key"].isin(list(kept))], ("label", "slug", "key"))
-        names = classes(board.group["task"]) if len(cells) else ()
+        names = classes.get(board.group["task"], ())
         for label, slug, key in cells.itertuples(index=False):
             title = f"{board.title} · {label}, seed {seed}"
             drawn[f"{board.slug}-{slug}"] = features(kept[key], title, names, projection)

@@ -287,9 +287,8 @@ def _reviewed(store: Store, keys: list[str], setting: Setting, strict: bool) -> 
         staged.open()
         problems, more = inspection.inspect(store.folder, keys, staged, setting)
     if not problems:
-        problems = [
-            f"{name}: is not what the rows say; any `c2f accept` into it writes it anew" for name in store.stale()
-        ]
+        stale = (f"{name}: is not what the rows say; any `c2f accept` into it writes it anew" for name in store.stale())
+        problems = [*_idle(store.folder, store), *stale]
     return Outcome(store.folder, len(keys), problems=tuple(problems), notes=(*notes, *more))
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import vl_convert
 from leaderboards import built, names, rows
-from toy_boards import PUBLISHED
+from toy_boards import METHODS
 
 from benchmark.report import charts, leaderboard, table, views
 
@@ -16,12 +16,12 @@ FAMILIES = {"baseline": "control", "mixup": "input mixing"}
 @pytest.fixture(scope="module")
 def board():
     """Of published rows."""
-    return leaderboard.build(leaderboard.read([PUBLISHED])).boards[0]
+    return leaderboard.build(leaderboard.read([METHODS])).boards[0]
 
 
 @pytest.fixture(scope="module")
 def long(board):
-    folders = [PUBLISHED]
+    folders = [METHODS]
     return charts.details(board, views.scores(folders, ["margin_mean", board.metric]), views.history(folders))
 
 
@@ -125,7 +125,7 @@ def test_names_never_overlap_where_many_marks_coincide():
 
 
 def test_curves_are_thinned_and_keep_their_ends(board):
-    history = views.history([PUBLISHED])
+    history = views.history([METHODS])
     long_history = history.loc[history.index.repeat(300)]
     long_history = long_history.assign(epoch=long_history.groupby("key").cumcount())
     long = charts.details(board, views.scores([], []), long_history)

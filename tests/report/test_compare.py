@@ -2,13 +2,15 @@
 
 import sys
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.image import imread
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from toy_boards import PUBLISHED, rows
+from toy_boards import METHODS, rows
 
 from benchmark import cli
 from benchmark.errors import InputError
@@ -40,8 +42,8 @@ def only(found):
 
 
 def test_published_differences_are_scipys():
-    found = leaderboard.build(leaderboard.read([PUBLISHED]))
-    scores = views.scores([PUBLISHED], ["fine_linear_acc"])
+    found = leaderboard.build(leaderboard.read([METHODS]))
+    scores = views.scores([METHODS], ["fine_linear_acc"])
     one = only(compare.comparisons(found, "am_mixup", "baseline", SHOWN, scores))
     cells = found.boards[0].cells.set_index(["method", "seed"]).sort_index()
     raw = []
@@ -75,6 +77,9 @@ def test_two_seeds_are_not_tested():
     assert one.lines[["p", "p_holm", "effect"]].isna().all(axis=None) and one.lines["difference"].notna().all()
     assert any("Fewer than 3" in note for note in one.notes)
     assert "**+" not in compare.markdown([one])
+    with mpl.rc_context(plots.STYLE):
+        drawn = [axes for axes in plots.comparison(one, 7).findobj(Axes) if axes.get_xlabel()]
+    assert [axes.get_xlabel() for axes in drawn] == ["difference × 100", "by superclass, difference × 100"]
 
 
 def test_only_shared_seeds_count():
@@ -129,7 +134,7 @@ def test_names_are_no_markup(tmp_path):
 
 
 def test_the_command_prints_and_writes(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["c2f", "compare", "mixup", "baseline", str(PUBLISHED), "--out", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["c2f", "compare", "mixup", "baseline", str(METHODS), "--out", str(tmp_path)])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     told = " ".join(capsys.readouterr().out.split())

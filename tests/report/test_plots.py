@@ -12,7 +12,7 @@ import pytest
 from matplotlib.image import imread
 from matplotlib.text import Text
 from safetensors.numpy import save_file
-from toy_boards import PUBLISHED, board, overall, published, rows
+from toy_boards import METHODS, board, overall, published, rows
 
 from benchmark import cli
 from benchmark.errors import InputError
@@ -91,7 +91,8 @@ def test_a_method_looks_the_same_in_all_pictures():
 @pytest.mark.parametrize("name", ["$x_1^{", "<script>alert(1)</script> & %s", "x" * 300])
 def test_names_stay_text(tmp_path, name):
     own = board(rows(3).replace({"method": {"m1": name}}))
-    for picture in pictures(own, 3):
+    history, scores = tables(own)
+    for picture in (views.tradeoff(own), views.superclasses(own, scores), views.curves(own, history)):
         file = plots.write(replace(picture, title=name), tmp_path / "p.svg", COLUMN)
         ElementTree.parse(file)
         assert "<script" not in file.read_text()
@@ -150,13 +151,13 @@ def c2f(monkeypatch, capsys, *arguments):
 @pytest.mark.parametrize("kind", ["accuracy", "curves", "superclasses"])
 def test_the_command_draws_published_rows(monkeypatch, capsys, tmp_path, kind):
     out = tmp_path / "deep" / f"{kind}.pdf"
-    code, told = c2f(monkeypatch, capsys, "plot", kind, PUBLISHED, "--out", out, "--methods", "baseline,mixup")
+    code, told = c2f(monkeypatch, capsys, "plot", kind, METHODS, "--out", out, "--methods", "baseline,mixup")
     assert code == 0 and out.stat().st_size > 5_000
     assert views.VIEWS[kind].caption[:40] in told
 
 
 def test_the_command_refuses_in_a_line(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["c2f", "plot", "pie", str(PUBLISHED)])
+    monkeypatch.setattr(sys, "argv", ["c2f", "plot", "pie", str(METHODS)])
     with pytest.raises(SystemExit) as stop:
         cli.main()
     error = capsys.readouterr().err

@@ -234,7 +234,7 @@ def test_kept_features_are_drawn_by_coarse_and_fine_label(tmp_path):
     save_file({"features.test": values, "labels.test": labels.astype(np.int64)}, tmp_path / "kept.safetensors")
     classes = [("a", "a1"), ("a", "a2"), ("b", "b1"), ("b", "b2")]
     key = frame.loc[frame["method"] == "method_001", "key"].iloc[0]
-    site.write(built(frame), tmp_path / "out", {}, {key: tmp_path / "kept.safetensors"}, {"toy": classes}.get)
+    site.write(built(frame), tmp_path / "out", {}, {key: tmp_path / "kept.safetensors"}, {"toy": classes})
     page = Page((tmp_path / "out" / "method" / "method_001.html").read_text())
     assert {"toy-net-quick-features-coarse", "toy-net-quick-features-fine"} <= set(page.all("id"))
     assert not [

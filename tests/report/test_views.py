@@ -9,7 +9,7 @@ import statsmodels.stats.api as sms
 from safetensors.numpy import save_file
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
-from toy_boards import PUBLISHED, board, overall, published, rows
+from toy_boards import METHODS, board, overall, published, rows
 
 from benchmark.errors import InputError
 from benchmark.report import leaderboard, views
@@ -61,7 +61,7 @@ def test_means_and_intervals_of_published_rows_are_statsmodels(methods):
 
 
 def test_every_frame_has_its_columns_in_the_boards_order(methods):
-    folders = [PUBLISHED]
+    folders = [METHODS]
     scores, history = views.scores(folders, ["margin_mean", "fine_linear_acc"]), views.history(folders)
     pictures = {
         views.ACCURACY: [views.accuracy(methods)],
@@ -164,8 +164,8 @@ def test_long_tables_read_in_parts_are_the_same(tmp_path, monkeypatch):
 
 
 def test_published_figures_by_superclass_are_those_of_the_file(methods):
-    picture = views.superclasses(methods, views.scores([PUBLISHED], ["fine_linear_acc"]))
-    file = pd.read_csv(PUBLISHED / "scores.csv")
+    picture = views.superclasses(methods, views.scores([METHODS], ["fine_linear_acc"]))
+    file = pd.read_csv(METHODS / "scores.csv")
     own = file[(file["metric"] == "fine_linear_acc") & (file["superclass"] == "below_five") & (file["split"] == "test")]
     mean = own[own["method"] == "mixup"]["value"].mean() * 100
     line = picture.frame.query("label == 'mixup' and superclass == 'below_five'").iloc[0]
@@ -290,14 +290,14 @@ def test_kept_features_of_a_seed_are_shown_by_method(tmp_path, monkeypatch):
         views, "kept_features", lambda cells: {k: f for k, f in files.items() if k in set(cells["key"])}
     )
     classes = {"digits-halves": [("a", "x"), ("a", "y"), ("b", "z")]}
-    drawn = views.embedded(found, classes.__getitem__)
+    drawn = views.embedded(found, classes)
     slug = found.boards[0].slug
     assert list(drawn) == [f"{slug}-m1", f"{slug}-baseline"]
     assert drawn[f"{slug}-m1"].title.endswith("m1, seed 0") and set(drawn[f"{slug}-m1"].frame["coarse"]) == {"a", "b"}
     with pytest.raises(InputError, match="no kept features of seed 2"):
-        views.embedded(found, classes.__getitem__, seed=2)
+        views.embedded(found, classes, seed=2)
     with pytest.raises(InputError, match="unknown projection 'umap'"):
-        views.embedded(found, classes.__getitem__, method="umap")
+        views.embedded(found, classes, method="umap")
 
 
 @pytest.mark.parametrize("method", ["baseline", "am_mixup"])

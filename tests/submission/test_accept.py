@@ -192,7 +192,8 @@ def real(tmp_path):
     store = Store(tmp_path / "real")
     store.open()
     for published, record in current_rows():
-        if record["cell"]["seed"] == 0 and len(list(store.cells.glob("*.json"))) < 3:
+        wanted = (record["cell"]["task"], record["cell"]["seed"]) == ("digits-halves", 0)  # whose images are at hand
+        if wanted and len(list(store.cells.glob("*.json"))) < 3:
             path = published.predictions_of(record["cell"]["key"], record["provenance"]["predictions_digest"])
             store.insert(record, path.read_bytes())
     store.merge()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import stat
 import struct
 import time
@@ -666,3 +667,34 @@ def test_other_images_than_those_of_published_rows(forge, toy_task):
     forge.members[old.replace(cell.key, other.key)] = content
     forge.write()
     refused(forge, "data_digest 0000000000000000 is not that of other rows of toy")
+
+
+# What nobody has thought of.
+
+ODD = [None, True, -1, 1.5, 1e308, 10**400, "", "x", "\0", "<b>", "../x", "[]", "{}", '["x"]', "inf", "9" * 300, [], {}]
+
+
+def places(value, path=()):
+    """Paths to every part of a row, of lists the first members only."""
+    yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for name, part in pairs:
+        yield from places(part, (*path, name))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_value_anywhere_never_ends_in_a_traceback(forge, seed):
+    """Found a class called "inf", arguments that are a list, and headers that Python's tokenizer gives up on."""
+    draw = random.Random(seed)
+
+    def edit(record):
+        *above, last = draw.choice([path for path in places(record) if path])
+        for name in above:
+            record = record[name]
+        record[last] = draw.choice(ODD)
+
+    forge.row(edit)
+    forge.write()
+    before = snapshot(forge.folder)
+    assert all(line.isprintable() for line in forge.accept(check=True).problems)
+    assert snapshot(forge.folder) == before
