@@ -38,6 +38,9 @@ NUMBERS = '<td class="number">{}</td>'  # what stands in it is made of digits
 BULLET = re.compile(r"^- \*\*(.+?)\*\*: (.+?)(?=^- |\Z)", re.MULTILINE | re.DOTALL)  # of `publication.foot`
 
 
+Classes = Mapping[str, Sequence[tuple[str, str]]]
+
+
 @dataclass(frozen=True)
 class _Rows:
     """Finished rows of a board as plain lists: hundreds of pages look into them.
@@ -70,7 +73,7 @@ class _Site:
     leaderboard: Leaderboard
     about: Mapping[str, About]
     features: Mapping[str, Path]
-    classes: Mapping[str, Sequence[tuple[str, str]]]
+    classes: Classes
     long: Mapping[str, charts.Details]
     rows: Mapping[str, _Rows]
     lines: Mapping[str, Mapping[str, Record]]
@@ -81,7 +84,7 @@ def write(
     folder: Path,
     about: Mapping[str, About],
     features: Mapping[str, Path] | None = None,
-    classes: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+    classes: Classes | None = None,
 ) -> Path:
     """Write the site; pages of an earlier one that this one has no more are removed.
 
