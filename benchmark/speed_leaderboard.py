@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.metrics import METRICS
+from benchmark.metrics import EXCESS_COLUMNS, METRICS
 from benchmark.report import leaderboard, publication, site
 from benchmark.report.board import About
 from benchmark.schema import COST_COLUMNS, METRIC_VERSION, RESULT_COLUMNS, SELECTION_COLUMNS
@@ -18,7 +18,9 @@ def write_rows(file: Path, tasks: int, methods: int, seeds: int) -> None:
     """A results.csv of finished rows, one for each task, method and seed; better methods have higher numbers."""
     rng = np.random.default_rng(0)
     task, method, seed = (places.ravel() for places in np.indices((tasks, methods, seeds)))
-    noise = {name: rng.standard_normal(len(task)) for name in (*METRICS, *SELECTION_COLUMNS, *COST_COLUMNS)}
+    noise = {
+        name: rng.standard_normal(len(task)) for name in (*METRICS, *EXCESS_COLUMNS, *SELECTION_COLUMNS, *COST_COLUMNS)
+    }
     named = dict.fromkeys(RESULT_COLUMNS, "some-text") | dict.fromkeys(
         ("reason", "method_digest", "features_digest"), ""
     )

@@ -11,7 +11,7 @@ import pandas as pd
 
 import benchmark
 from benchmark.errors import InputError, unknown
-from benchmark.metrics import METRICS
+from benchmark.metrics import EXCESS_COLUMNS, METRICS
 from benchmark.report import statistics, table
 from benchmark.report.board import LINE_COLUMNS, MIN_SEEDS, SUFFIXES, Board, Floats, Leaderboard, Overall
 from benchmark.schema import COST_COLUMNS, METRIC_VERSION, SELECTION_COLUMNS
@@ -45,7 +45,7 @@ Current = Mapping[str, tuple[int, str]]  # of a task: version and digest of its 
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
-    """Rows of every results folder at or under some paths, `folder` among their columns.
+    """Rows of every results folder at or under some paths, `folder` among their columns, without the excess over nulls.
 
     A cell that occurs more than once is taken once: finished before failed, then in the order of the paths.
 
@@ -55,7 +55,11 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
     Raises:
         InputError: if there is none, or one cannot be read.
     """
-    frames = [table.read(file).assign(folder=str(file.parent)) for path in paths for file in _files(path)]
+    frames = [
+        table.read(file, without=EXCESS_COLUMNS).assign(folder=str(file.parent))
+        for path in paths
+        for file in _files(path)
+    ]
     frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     table.check_parameters(frame)
     order = frame["status"].ne("ok").argsort(kind="stable")

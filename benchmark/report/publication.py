@@ -197,7 +197,7 @@ def foot(board: Board) -> str:
 def _overall_markdown(overall: Overall, boards: Sequence[Board]) -> str:
     if overall.ranks.empty:
         return "## Over all comparisons\n\nNo method is ranked in every comparison."
-    titles = {board.slug: board.title for board in boards}
+    titles = {board.slug: board.title for board in boards if board.slug in overall.ranks}  # others rank nothing
     lines = overall.ranks.assign(
         rank=[f"{r.mean_rank:.2f} ({r.low:.2f}–{r.high:.2f})" for r in overall.ranks.itertuples()]
     )

@@ -6,7 +6,7 @@ Names, reasons and provenance come from rows that anyone may submit: they are es
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -106,18 +106,24 @@ def write(
     lines = {board.slug: _lines_by_slug(board) for board in leaderboard.boards}
     rows = {board.slug: _rows(board) for board in leaderboard.boards}
     site = _Site(leaderboard, about, features or {}, classes or {}, _long(leaderboard), rows, lines)
-    files = {"index.html": _index(site, folder)}
-    files |= {f"task/{board.slug}.html": _task(site, board) for board in leaderboard.boards}
-    files |= {f"method/{slug}.html": _method(site, slug) for slug in _slugs(leaderboard)}
-    files |= _assets(site)
+    written = set()
     try:
-        for name, text in files.items():
+        for name, text in _files(site, folder):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
-        _remove_stale(folder, set(files))
+            written.add(name)
+        _remove_stale(folder, written)
     except OSError as error:
         raise InputError(f"{folder}: cannot write there ({error.strerror}); name another folder with --out") from None
     return folder / "index.html"
+
+
+def _files(site: _Site, folder: Path) -> Iterator[tuple[str, str]]:
+    """Names and texts, one after the other: of many boards all together would fill the memory."""
+    yield "index.html", _index(site, folder)
+    yield from ((f"task/{board.slug}.html", _task(site, board)) for board in site.leaderboard.boards)
+    yield from ((f"method/{slug}.html", _method(site, slug)) for slug in _slugs(site.leaderboard))
+    yield from _assets(site)
 
 
 def _provenance(rows: _Rows) -> dict[str, Any]:
@@ -343,15 +349,13 @@ def _breakable(label: str) -> Markup:
     return Markup("_<wbr>").join(label.split("_"))
 
 
-def _assets(site: _Site) -> dict[str, str]:
+def _assets(site: _Site) -> Iterator[tuple[str, str]]:
     """Style, scripts, the chart library, and each board's provenance, which a page fetches when it is asked for."""
     shipped = resources.files("benchmark.report") / "assets"
-    files = {f"assets/{name}": (shipped / name).read_text(encoding="utf-8") for name in ASSETS}
-    data = {
-        f"assets/data/{slug}.js": f"c2f.receive({json.dumps(slug)}, {json.dumps(_provenance(rows))});\n"
-        for slug, rows in site.rows.items()
-    }
-    return {**files, "assets/vega.js": _chart_library(), **data}
+    yield from ((f"assets/{name}", (shipped / name).read_text(encoding="utf-8")) for name in ASSETS)
+    yield "assets/vega.js", _chart_library()
+    for slug, rows in site.rows.items():
+        yield f"assets/data/{slug}.js", f"c2f.receive({json.dumps(slug)}, {json.dumps(_provenance(rows))});\n"
 
 
 @cache

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +62,13 @@ class Table:
     failures: tuple[str, ...]  # "method, seed: reason"
 
 
-def read(path: Path, needed: Iterable[str] = RESULT_COLUMNS) -> pd.DataFrame:
+def read(path: Path, needed: Iterable[str] = RESULT_COLUMNS, without: Collection[str] = ()) -> pd.DataFrame:
     """results.csv as a frame; text columns stay text.
 
     Args:
         path: a results folder, or its results.csv.
         needed: columns it must have.
+        without: columns that are left unread.
 
     Raises:
         InputError: if the file is missing or has other columns.
@@ -75,10 +76,12 @@ def read(path: Path, needed: Iterable[str] = RESULT_COLUMNS) -> pd.DataFrame:
     file = path / "results.csv" if path.is_dir() else path
     text = dict.fromkeys(TEXT, str)
     try:
-        frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=[""]).copy()  # in one block
+        frame = pd.read_csv(
+            file, dtype=text, keep_default_na=False, na_values=[""], usecols=lambda name: name not in without
+        ).copy()  # in one block
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: no results to read ({error}); name a results folder") from None
-    missing = sorted(set(needed) - set(frame.columns))
+    missing = sorted(set(needed) - set(frame.columns) - set(without))
     if missing:
         raise InputError(f"{file}: columns {missing[:3]} missing; it was made by another version, run again")
     return frame

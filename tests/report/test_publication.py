@@ -56,6 +56,12 @@ def test_every_cell_is_accounted_for(found):
     assert "Fewer than 3 seeds, shown and not ranked: cutmix." in text
 
 
+def test_a_board_of_too_few_seeds_has_no_ranks_over_boards():
+    found = build([*rows(), *rows(task="other"), *rows(task="third", seeds=[0])], columns=())
+    head = next(line for line in publication.markdown(found).splitlines() if line.startswith("| method"))
+    assert head.count("recipe") == 2 and "third" not in head
+
+
 def test_names_and_reasons_cannot_break_a_table():
     hostile = "a|b\n\n<script>alert(1)</script> \\input{x} $_^&%#~{}"
     given = [*rows(), row(hostile, 0, 0.5), row("mixup", 7, None, status="failed", reason=hostile)]
