@@ -34,7 +34,7 @@ def write_rows(file: Path, tasks: int, methods: int, seeds: int) -> None:
 def publish(file: Path, folder: Path) -> dict[str, float]:
     """Seconds to read and compare the rows of a results.csv, and to write everything `c2f leaderboard` does."""
     started = time.perf_counter()
-    frame = leaderboard.read([file])
+    frame = leaderboard.read([file], without=EXCESS_COLUMNS)
     found = leaderboard.build(frame)
     ranked = time.perf_counter()
     publication.write(found, folder)

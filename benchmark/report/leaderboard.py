@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 import benchmark
 from benchmark.errors import InputError, unknown
-from benchmark.metrics import EXCESS_COLUMNS, METRICS
+from benchmark.metrics import METRICS
 from benchmark.report import statistics, table
 from benchmark.report.board import LINE_COLUMNS, MIN_SEEDS, SUFFIXES, Board, Floats, Leaderboard, Overall
 from benchmark.schema import COST_COLUMNS, METRIC_VERSION, SELECTION_COLUMNS
@@ -44,21 +44,20 @@ OF_DIFFERENCES = {
 Current = Mapping[str, tuple[int, str]]  # of a task: version and digest of its hierarchy as it is now
 
 
-def read(paths: Sequence[Path]) -> pd.DataFrame:
-    """Rows of every results folder at or under some paths, `folder` among their columns, without the excess over nulls.
+def read(paths: Sequence[Path], without: Collection[str] = ()) -> pd.DataFrame:
+    """Rows of every results folder at or under some paths, `folder` among their columns.
 
     A cell that occurs more than once is taken once: finished before failed, then in the order of the paths.
 
     Args:
         paths: results folders, folders of such, or results.csv files.
+        without: columns that are left unread, which saves memory.
 
     Raises:
         InputError: if there is none, or one cannot be read.
     """
     frames = [
-        table.read(file, without=EXCESS_COLUMNS).assign(folder=str(file.parent))
-        for path in paths
-        for file in _files(path)
+        table.read(file, without=without).assign(folder=str(file.parent)) for path in paths for file in _files(path)
     ]
     frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     table.check_parameters(frame)
