@@ -41,7 +41,7 @@ def rows(methods, seeds=3, task="toy", backbone="net", recipe="quick", sd=0.01, 
             }
             made.append(cell | scores | shape | cost | {"rankme": 20 + seed, "git_commit": "e" * 40})
     frame = pd.DataFrame(made).reindex(columns=list(RESULT_COLUMNS))
-    frame = frame.astype({"reason": "str", "missing_classes": "str", "predictions_digest": "str"}).copy()
+    frame = frame.assign(missing_classes="[]").astype({"reason": "str", "predictions_digest": "str"}).copy()
     return frame.assign(metric_version=METRIC_VERSION, package_version="0.1.0", folder=folder)
 
 

@@ -119,7 +119,8 @@ def _comparison(board: Board, labels: Sequence[str], columns: Sequence[str], sco
             [(board.metric, name, _paired(rows, "value", labels)) for name, rows in by_superclass.items()],
         ),
     ]
-    lines = pd.concat(parts, ignore_index=True)
+    known = [part for part in parts if len(part)]  # columns of an empty one have no type, which pandas 2 warns of
+    lines = pd.concat(known or parts, ignore_index=True)
     return Comparison(board.title, board.slug, labels[0], labels[1], lines, tuple(_notes(board, labels, lines)))
 
 
