@@ -1,18 +1,25 @@
 """Weighted k-nearest neighbours with cosine similarity (the protocol of Wu et al., CVPR 2018, arXiv:1805.01978)."""
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 K = 20
 TEMPERATURE = 0.07
-ENTRIES = 2**26  # of the similarity matrix at a time
+ENTRIES = 2**26  # of the similarity matrix at a time, over all threads
 BLOCK = 64  # images of the bank that are first looked at as one
 
 
 def predict(bank: tuple[Tensor, Tensor], queries: Tensor, num_classes: int) -> Tensor:
     """Classes with the largest sum of exp(cosine / 0.07) over the 20 nearest neighbours.
+
+    On a CPU every thread answers its share of the queries alone: teams of threads, NumPy's and torch's by turns, would
+    wait for each other at every step.
 
     Args:
         bank: features (M, D) float32 and labels (M,) int64.
@@ -22,19 +29,39 @@ def predict(bank: tuple[Tensor, Tensor], queries: Tensor, num_classes: int) -> T
     Returns:
         (N,) int64.
     """
-    unit_bank = F.normalize(bank[0], dim=1)
-    k = min(K, len(unit_bank))
-    rows = min(len(queries), max(1, ENTRIES // len(unit_bank)))
-    size = -(-len(unit_bank) // BLOCK) * BLOCK  # filled up with what is nobody's neighbour
-    cosines = unit_bank.new_full((rows, size), -2.0)  # one piece of memory for all chunks: fresh pages cost a tenth
+    unit = F.normalize(bank[0], dim=1), bank[1]
+    threads = torch.get_num_threads() if queries.is_cpu else 1
+    shares = F.normalize(queries, dim=1).chunk(threads)
+    rows = max(1, ENTRIES // len(shares) // len(bank[0]))
+    answer = partial(_answer, unit, num_classes=num_classes, rows=rows)
+    if len(shares) == 1:
+        return answer(shares[0])
+    try:
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(shares), "knn", torch.set_num_threads, (1,)) as pool:
+            return torch.cat(list(pool.map(answer, shares)))
+    finally:
+        torch.set_num_threads(threads)  # the calling thread kept its number, threads begun later would not
+
+
+def _answer(unit: tuple[Tensor, Tensor], queries: Tensor, num_classes: int, rows: int) -> Tensor:
+    """(N,) classes of queries on the unit sphere, so many rows at a time."""
+    bank, labels = unit
+    k = min(K, len(bank))
+    cosines = _room(min(rows, len(queries)), -(-len(bank) // BLOCK) * BLOCK, bank)
+    cosines[:, len(bank) :] = -2.0  # filled up with what is nobody's neighbour
     predicted = []
-    for chunk in F.normalize(queries, dim=1).split(rows):
-        _multiply(chunk, unit_bank, cosines[: len(chunk), : len(unit_bank)])
+    for chunk in queries.split(rows):
+        _multiply(chunk, bank, cosines[: len(chunk), : len(bank)])
         similarity, neighbour = _nearest(cosines[: len(chunk)], k)  # (n, k)
         weights = ((similarity - 1) / TEMPERATURE).exp()  # a common factor: no overflow, same arg-max
-        votes = similarity.new_zeros(len(chunk), num_classes).scatter_add_(1, bank[1][neighbour], weights)
+        votes = similarity.new_zeros(len(chunk), num_classes).scatter_add_(1, labels[neighbour], weights)
         predicted.append(votes.argmax(dim=1))
     return torch.cat(predicted)
+
+
+def _room(rows: int, columns: int, like: Tensor) -> Tensor:
+    """Memory for (rows, columns), used again by all chunks. NumPy asks the system for large pages, torch does not."""
+    return torch.from_numpy(np.empty((rows, columns), np.float32)) if like.is_cpu else like.new_empty(rows, columns)
 
 
 def _multiply(chunk: Tensor, bank: Tensor, out: Tensor) -> None:

@@ -62,6 +62,18 @@ def test_chunks_change_nothing(chunk: int, bank: Bank, queries: Tensor, monkeypa
     assert torch.equal(knn.predict(bank, queries, 4), whole)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5, 40])
+def test_threads_change_nothing_and_are_left_as_they_were(threads: int, bank: Bank, queries: Tensor) -> None:
+    alone = knn.predict(bank, queries, 4)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert knn.predict(bank, queries, 4).tolist() == alone.tolist()
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("block", [1, 3, 40, 64])
 def test_blocks_change_nothing(block: int, bank: Bank, queries: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(knn, "BLOCK", block)
