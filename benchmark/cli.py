@@ -753,14 +753,12 @@ def leaderboard(
     """
     from benchmark import options, standing
     from benchmark.console import show_leaderboard
-    from benchmark.metrics import EXCESS_COLUMNS
     from benchmark.report import leaderboard as boards
     from benchmark.report import publication, site, views
 
     _load(plugin)
-    paths = results or [Path("results")]
-    frame = boards.read(paths, without=EXCESS_COLUMNS)
     shown = options.names_of("--columns", columns) or boards.COLUMNS
+    frame = boards.read(results or [Path("results")], without=views.undrawn([metric, *shown]))
     current = standing.current(frame["task"].unique(), datasets_dir)
     found = boards.build(frame, metric, reference, shown, current)
     folder = out or Path(found.folders[0] if len(found.folders) == 1 else "results") / "leaderboard"

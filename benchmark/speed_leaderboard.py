@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.metrics import EXCESS_COLUMNS, METRICS
-from benchmark.report import leaderboard, publication, site
+from benchmark.report import leaderboard, publication, site, views
 from benchmark.report.board import About
 from benchmark.schema import COST_COLUMNS, METRIC_VERSION, RESULT_COLUMNS, SELECTION_COLUMNS
 
@@ -34,7 +34,7 @@ def write_rows(file: Path, tasks: int, methods: int, seeds: int) -> None:
 def publish(file: Path, folder: Path) -> dict[str, float]:
     """Seconds to read and compare the rows of a results.csv, and to write everything `c2f leaderboard` does."""
     started = time.perf_counter()
-    frame = leaderboard.read([file], without=EXCESS_COLUMNS)
+    frame = leaderboard.read([file], without=views.undrawn([leaderboard.METRIC, *leaderboard.COLUMNS]))
     found = leaderboard.build(frame)
     ranked = time.perf_counter()
     publication.write(found, folder)

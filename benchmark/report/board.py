@@ -58,7 +58,7 @@ class Board:
         reference: label that differences are to, or "" where it has no finished row.
         lines: LINE_COLUMNS and, for each of `columns`, those with SUFFIXES; a row per method, best mean first,
             lines that are not separable after those that are, lines without a finished seed last.
-        cells: finished rows with RESULT_COLUMNS, `label`, and `folder`, the results folder of each.
+        cells: finished rows with what was read of RESULT_COLUMNS, `label`, and `folder`, the results folder of each.
         p: (k, k) adjusted p-values of the paired difference between any two lines, in their order; NaN where fewer
             than MIN_SEEDS seeds are shared.
         detectable: difference to the reference that these seeds would show in four of five cases, in units of

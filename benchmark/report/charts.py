@@ -192,10 +192,10 @@ def _accuracy(picture: Picture, name: str, title: str) -> list[Chart]:
 
 def _scatters(board: Board, families: Mapping[str, str]) -> list[Chart]:
     found = []
-    methods = board.lines.set_index("label")["method"]
+    methods = dict(zip(board.lines["label"].tolist(), board.lines["method"].tolist(), strict=True))
     for picture in (views.tradeoff(board), views.plane(board), views.collapse(board), views.cost(board)):
         if len(picture.frame):
-            family = [families.get(methods[label], "unknown") for label in picture.frame["label"]]
+            family = [families.get(methods[label], "unknown") for label in picture.frame["label"].tolist()]
             frame = picture.frame.assign(family=family)
             found.append(_scatter(picture, f"{board.slug}-{picture.kind}", frame, board.reference))
     return found
@@ -214,10 +214,8 @@ def _scatter(picture: Picture, name: str, frame: pd.DataFrame, reference: str) -
     along = {"y": {**y, "field": "y_low"}, "y2": {"field": "y_high"}, "x": at["x"], "color": colour}
     names = {"label": "method", "family": "family", "x": picture.x.title, "y": picture.y.title, "n": "seeds"}
     marks = _layer("point", {**at, "color": colour, "fill": fill, "tooltip": _tips(names)}, **MARK)
-    seeds = picture.details.merge(frame[["label", "family"]], on="label")
-    dots = _layer("point", {**at, "color": colour}, size=7, filled=True, opacity=0.5)
     layers = [
-        *([dots | {"data": _data(seeds[["x", "y", "family"]])}] if picture.kind == "collapse" else []),
+        *([_dots(picture, frame, {**at, "color": colour})] if picture.kind == "collapse" else []),
         _layer("rule", across, opacity=0.22),
         _layer("rule", along, opacity=0.22),
         marks | {"params": [ZOOM]},
@@ -226,6 +224,12 @@ def _scatter(picture: Picture, name: str, frame: pd.DataFrame, reference: str) -
     says = f"{picture.y.title} against {picture.x.title}, a mark for each of {len(frame)} methods."
     spec = _spec(frame.drop(columns=["slug", "separable"]), {"layer": layers, "height": HEIGHT}, says)
     return Chart(name, views.VIEWS[picture.kind].title, picture.caption, spec)
+
+
+def _dots(picture: Picture, frame: pd.DataFrame, encoding: Spec) -> Spec:
+    """Every seed."""
+    seeds = picture.details.merge(frame[["label", "family"]], on="label")[["x", "y", "family"]]
+    return _layer("point", encoding, size=7, filled=True, opacity=0.5) | {"data": _data(seeds)}
 
 
 def _curves(picture: Picture, slug: str, labels: Sequence[str]) -> list[Chart]:
@@ -415,18 +419,20 @@ def _layer(mark: str, encoding: Spec, **looks: object) -> Spec:
 
 def _data(frame: pd.DataFrame) -> Spec:
     """Rows as plain JSON, rounded to what can be seen; undefined is null."""
-    records = frame.to_dict("records")
-    return {"values": [{str(name): _plain(value) for name, value in row.items()} for row in records]}
+    names = [str(name) for name in frame]
+    columns = [_column(values) for _, values in frame.items()]
+    return {"values": [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return str(value)
+def _column(values: pd.Series) -> list[Any]:
+    if values.dtype.kind in "biu":
+        return values.tolist()
+    plain = _plain if values.dtype.kind == "f" else str
+    return [plain(value) for value in values.tolist()]
+
+
+def _plain(value: float) -> float | None:
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
 def _number(axis: Axis, domain: tuple[float, float]) -> Spec:
@@ -498,20 +504,31 @@ def _label(at: Spec, place: int) -> Spec:
 def _places(frame: pd.DataFrame, x: Spec, y: Spec, reference: str) -> list[int]:
     """For every mark the number of the place of its name, -1 where every place is taken; the reference first."""
     marks = np.stack([_pixels(frame["x"], x, PLOT[0]), PLOT[1] - _pixels(frame["y"], y, PLOT[1])], axis=1)
-    names, tied = [str(label) for label in frame["label"]], list(frame["tied"])
+    names, tied = frame["label"].tolist(), frame["tied"].tolist()
     order = sorted(range(len(names)), key=lambda i: (names[i] != reference, not tied[i], i))
-    dots = _boxes(marks, np.full(len(names), 9.0), 9)  # (n, 4)
+    tried = np.array(order[:MAX_NAMES])
+    boxes, free = _name_boxes(marks, [names[i] for i in tried], tried)
     taken, places = np.empty((0, 4)), [-1] * len(names)
-    for i in order[:MAX_NAMES]:
-        width = LETTER[0] * len(names[i])
-        shifts = np.array([(dx + SIDE[align] * width / 2, dy) for dx, dy, align in PLACES])
-        boxes = _boxes(marks[i] + shifts, np.full(len(PLACES), width), LETTER[1])
-        inside = (boxes[:, :2] > 0).all(axis=1) & (boxes[:, 2:] < PLOT).all(axis=1)
-        free = inside & ~_meet(boxes, np.delete(dots, i, axis=0)) & ~_meet(boxes, taken)
-        if free.any():
-            places[i] = int(np.argmax(free))
-            taken = np.concatenate([taken, boxes[[places[i]]]])
+    for i, own, possible in zip(tried, boxes, free, strict=True):
+        if possible.any() and (possible := possible & ~_meet(own, taken)).any():
+            places[i] = int(np.argmax(possible))
+            taken = np.concatenate([taken, own[[places[i]]]])
     return places
+
+
+def _name_boxes(marks: Floats, names: Sequence[str], of: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Where names can stand, (names, PLACES, 4), and whether they are in the plot and on nobody else's mark there."""
+    widths = np.array([LETTER[0] * len(name) for name in names])
+    dx, dy = (np.array([place[i] for place in PLACES], np.float64) for i in (0, 1))
+    side = np.array([SIDE[align] for _, _, align in PLACES])
+    shifts = np.stack([dx + side * widths[:, None] / 2, np.broadcast_to(dy, (len(names), len(PLACES)))], axis=2)
+    centres = (marks[of][:, None] + shifts).reshape(-1, 2)
+    boxes = _boxes(centres, np.repeat(widths, len(PLACES)), LETTER[1])
+    inside = (boxes[:, :2] > 0).all(axis=1) & (boxes[:, 2:] < PLOT).all(axis=1)
+    dots = _boxes(marks, np.full(len(marks), 9.0), 9)
+    overlap = _overlap(boxes, dots).reshape(len(names), len(PLACES), -1)
+    overlap[np.arange(len(of)), :, of] = False  # its own mark
+    return boxes.reshape(len(names), -1, 4), inside.reshape(len(names), -1) & ~overlap.any(axis=2)
 
 
 def _pixels(values: pd.Series, channel: Spec, length: float) -> Floats:
@@ -533,10 +550,14 @@ def _boxes(centres: Floats, widths: Floats, height: float) -> Floats:
 
 def _meet(boxes: Floats, others: Floats) -> NDArray[np.bool_]:
     """(n, 4), (m, 4) -> (n,) whether a box overlaps any of the others."""
+    return np.asarray(_overlap(boxes, others).any(axis=1))
+
+
+def _overlap(boxes: Floats, others: Floats) -> NDArray[np.bool_]:
+    """(n, 4), (m, 4) -> (n, m)."""
     one, other = boxes[:, None], others[None]
-    overlap = (one[..., 2:] > other[..., :2]) & (other[..., 2:] > one[..., :2])  # (n, m, 2), by direction
-    found: NDArray[np.bool_] = np.any(np.all(overlap, axis=2), axis=1)
-    return found
+    meet = (one[..., 2:] > other[..., :2]) & (other[..., 2:] > one[..., :2])  # by direction
+    return np.asarray(meet[..., 0] & meet[..., 1])
 
 
 def _reach(

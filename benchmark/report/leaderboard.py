@@ -1,6 +1,7 @@
 """Rows of results folders -> boards of comparable lines, ranks over boards, and rows that no longer count."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -153,19 +154,15 @@ def _board(
     cells = rows[(rows["status"] == "ok") & ~unmeasured]
     failed = rows[(rows["status"] != "ok") | unmeasured]
     labels, seeds = rows["label"].unique(), np.sort(rows["seed"].unique())
-    values = {name: _values(cells, name, labels, seeds) for name in columns}
+    values = _values(cells, columns, labels, seeds)
     order = _order(values[metric], labels)
     labels, values = labels[order], {name: value[:, order] for name, value in values.items()}
     reference = _reference(reference, labels, rows)
     p = statistics.separations(values[metric])
-    lines = pd.concat(
-        [
-            _identity(rows, failed, labels, slugs, values[metric], seeds),
-            _inference(values[metric], p, labels, reference),
-            *(_estimates(name, value) for name, value in values.items()),
-        ],
-        axis=1,
-    )
+    found = _identity(rows, failed, labels, slugs, values[metric], seeds)
+    found |= _inference(values[metric], p, labels, reference)
+    for name, value in values.items():
+        found |= _estimates(name, value)
     wanted = [*LINE_COLUMNS, *(name + suffix for name in columns for suffix in SUFFIXES)]
     return Board(
         title=f"{first['task']} · {first['backbone']} · recipe {first['recipe']}",
@@ -174,19 +171,21 @@ def _board(
         metric=metric,
         columns=columns,
         reference=reference,
-        lines=lines[wanted],
+        lines=pd.DataFrame({name: found[name] for name in wanted}),
         cells=cells,
         p=p,
         detectable=_detectable(values[metric], labels, reference),
     )
 
 
-def _values(cells: pd.DataFrame, name: str, labels: Any, seeds: Any) -> Floats:
-    """(seeds, methods), NaN where a cell is missing."""
-    values = np.full((len(seeds), len(labels)), np.nan)
-    place = pd.Index(labels).get_indexer(cells["label"])
-    values[np.searchsorted(seeds, cells["seed"]), place] = cells[name]
-    return values
+def _values(cells: pd.DataFrame, names: Sequence[str], labels: Any, seeds: Any) -> dict[str, Floats]:
+    """Columns as (seeds, methods), NaN where a cell is missing."""
+    at = np.searchsorted(seeds, cells["seed"]), pd.Index(labels).get_indexer(cells["label"])
+    found = {}
+    for name in names:
+        found[name] = np.full((len(seeds), len(labels)), np.nan)
+        found[name][at] = cells[name]
+    return found
 
 
 def _order(values: Floats, labels: Any) -> Any:
@@ -207,32 +206,30 @@ def _reference(wanted: str, labels: Any, rows: pd.DataFrame) -> str:
 
 def _identity(
     rows: pd.DataFrame, failed: pd.DataFrame, labels: Any, slugs: Mapping[str, str], values: Floats, seeds: Any
-) -> pd.DataFrame:
-    first = rows.drop_duplicates("label").set_index("label").loc[labels]
+) -> dict[str, Any]:
+    first = rows[["label", "method", "method_params"]].drop_duplicates("label").set_index("label").loc[labels]
     told: dict[str, list[str]] = {}
     for label, seed, reason in sorted(zip(failed["label"], failed["seed"], failed["reason"], strict=True)):
         told.setdefault(label, []).append(f"seed {seed}: {reason}")
     tried: dict[str, set[int]] = {}
-    for label, seed in zip(rows["label"], rows["seed"], strict=True):
+    for label, seed in zip(rows["label"].tolist(), rows["seed"].tolist(), strict=True):
         tried.setdefault(label, set()).add(int(seed))
     done = ~np.isnan(values)
-    everyone = {int(seed) for seed in seeds}
-    return pd.DataFrame(
-        {
-            "label": labels,
-            "method": first["method"].to_numpy(),
-            "method_params": first["method_params"].to_numpy(),
-            "slug": [slugs[label] for label in labels],
-            "n": done.sum(axis=0),
-            "seeds": [", ".join(str(seed) for seed in seeds[own]) for own in done.T],
-            "separable": done.sum(axis=0) >= MIN_SEEDS,
-            "failed": ["; ".join(told.get(label, ())) for label in labels],
-            "missing": [", ".join(map(str, sorted(everyone - tried[label]))) for label in labels],
-        }
-    )
+    everyone = seeds.tolist()
+    return {
+        "label": labels,
+        "method": first["method"].to_numpy(),
+        "method_params": first["method_params"].to_numpy(),
+        "slug": [slugs[label] for label in labels],
+        "n": done.sum(axis=0),
+        "seeds": [", ".join(map(str, itertools.compress(everyone, own))) for own in done.T.tolist()],
+        "separable": done.sum(axis=0) >= MIN_SEEDS,
+        "failed": ["; ".join(told.get(label, ())) for label in labels],
+        "missing": [", ".join(map(str, sorted(set(everyone) - tried[label]))) for label in labels],
+    }
 
 
-def _inference(values: Floats, p: Floats, labels: Any, reference: str) -> pd.DataFrame:
+def _inference(values: Floats, p: Floats, labels: Any, reference: str) -> dict[str, Any]:
     """Ranks and the tie group among separable lines, differences to the reference."""
     separable = (~np.isnan(values)).sum(axis=0) >= MIN_SEEDS
     ranks = np.full((3, len(labels)), np.nan)
@@ -241,17 +238,17 @@ def _inference(values: Floats, p: Floats, labels: Any, reference: str) -> pd.Dat
         means, own = np.nanmean(values[:, separable], axis=0), p[np.ix_(separable, separable)]
         ranks[:, separable] = (statistics.ranks(means), *statistics.rank_bounds(means, own))
         tied[separable] = statistics.tied(means, own)
-    frame = pd.DataFrame({"tied": tied, "rank": ranks[0], "rank_low": ranks[1], "rank_high": ranks[2]})
+    standing = {"tied": tied, "rank": ranks[0], "rank_low": ranks[1], "rank_high": ranks[2]}
     if not reference:
-        return frame.assign(**dict.fromkeys(OF_DIFFERENCES, np.nan))
+        return standing | dict.fromkeys(OF_DIFFERENCES, np.nan)
     found = statistics.differences(values, list(labels).index(reference))
-    return frame.assign(**{column: getattr(found, name) for column, name in OF_DIFFERENCES.items()})
+    return standing | {column: getattr(found, name) for column, name in OF_DIFFERENCES.items()}
 
 
-def _estimates(name: str, values: Floats) -> pd.DataFrame:
+def _estimates(name: str, values: Floats) -> dict[str, Any]:
     found = statistics.mean_intervals(values)
     fields = (found.mean, found.std, found.low, found.high, found.n)
-    return pd.DataFrame({name + suffix: own for suffix, own in zip(SUFFIXES, fields, strict=True)})
+    return {name + suffix: own for suffix, own in zip(SUFFIXES, fields, strict=True)}
 
 
 def _detectable(values: Floats, labels: Any, reference: str) -> float:
@@ -299,7 +296,7 @@ def _mean_ranks(boards: Sequence[Board], common: list[str], means: Floats) -> pd
     labels = np.array(common, dtype=object)
     cells = [board.cells[board.cells["label"].isin(common)] for board in boards]
     values = [
-        _values(own, board.metric, labels, np.sort(own["seed"].unique()))
+        _values(own, [board.metric], labels, np.sort(own["seed"].unique()))[board.metric]
         for board, own in zip(boards, cells, strict=True)
     ]
     mean, low, high = statistics.mean_rank_intervals(values, rng=np.random.default_rng(SEED))

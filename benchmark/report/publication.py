@@ -4,20 +4,21 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmark.errors import InputError
 from benchmark.report import table
-from benchmark.report.board import MIN_SEEDS, Board, Leaderboard, Overall
+from benchmark.report.board import MIN_SEEDS, Board, Floats, Leaderboard, Overall
 from benchmark.report.collapse import counted
 
-Line = Mapping[Hashable, Any]  # of Board.lines
-
 DASH = "—"
+WORDS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+SPECIAL = str.maketrans(WORDS | {letter: f"\\{letter}" for letter in "{}&%$#_"})  # of LaTeX
 LATEX_COLUMNS = 4  # beside the one that ranks
 CSV_GROUP = ("task", "backbone", "recipe", "hierarchy_version", "hierarchy_digest", "data_digest", "metric_version")
 
@@ -79,53 +80,52 @@ def latex(found: Leaderboard) -> str:
 
 def cells(board: Board) -> pd.DataFrame:
     """A board as text, shares in per cent."""
-    metric, others = board.columns[0], [name for name in board.columns[1:] if board.lines[name].notna().any()]
-    heads = {name: table.heading(name) for name in board.columns}
-    shown = []
-    for line in board.lines.to_dict("records"):
-        row = {"rank": rank(line), "method": str(line["label"]), "seeds": str(line["n"])}
-        row[f"{heads[metric]} [95 %]"] = estimate(line, metric)
-        if board.reference:
-            row[f"Δ {board.reference} [95 %]"] = difference(line, metric)
-            row["p"] = p_value(line["p_holm"])
-        row |= {heads[name]: with_spread(line, name) for name in others}
-        shown.append(row)
+    metric, lines = board.columns[0], board.lines
+    shown = {"rank": ranks(lines), "method": lines["label"].astype(str).tolist()}
+    shown |= {"seeds": lines["n"].astype(str).tolist(), f"{table.heading(metric)} [95 %]": estimates(lines, metric)}
+    if board.reference:
+        shown[f"Δ {board.reference} [95 %]"] = differences(lines, metric)
+        shown["p"] = [p_value(p) for p in lines["p_holm"].tolist()]
+    others = [name for name in board.columns[1:] if lines[name].notna().any()]
+    shown |= {table.heading(name): with_spread(lines, name) for name in others}
     return pd.DataFrame(shown)
 
 
-def rank(line: Line) -> str:
+def ranks(lines: pd.DataFrame) -> list[str]:
     """`2 (1-4)`, or a dash where there are too few seeds."""
-    if not line["separable"]:
-        return DASH
-    low, high = (f"{float(line[name]):g}" for name in ("rank_low", "rank_high"))
-    return f"{float(line['rank']):g} ({low}–{high})"
+    figures = zip(*(lines[name].tolist() for name in ("separable", "rank", "rank_low", "rank_high")), strict=True)
+    return [f"{rank:g} ({low:g}–{high:g})" if separable else DASH for separable, rank, low, high in figures]
 
 
-def estimate(line: Line, name: str) -> str:
+def estimates(lines: pd.DataFrame, name: str) -> list[str]:
     """Mean and 95 % interval of a column."""
-    mean, low, high = (float(line[name + suffix]) for suffix in ("", "_low", "_high"))
-    if math.isnan(mean):
-        return DASH
-    text = table.figure(mean, name)
-    return text if math.isnan(low) else f"{text} [{table.figure(low, name)}, {table.figure(high, name)}]"
+    return _with_ends(lines, name, name)
 
 
-def difference(line: Line, name: str) -> str:
+def differences(lines: pd.DataFrame, name: str) -> list[str]:
     """Mean paired difference and its interval; a dash for the reference itself."""
-    mean, low, high = (float(line[f"difference{suffix}"]) for suffix in ("", "_low", "_high"))
-    if math.isnan(mean):
-        return DASH
-    text = table.figure(mean, name, signed=True)
-    ends = [table.figure(end, name, signed=True) for end in (low, high)]
-    return text if math.isnan(low) else f"{text} [{', '.join(ends)}]"
+    return _with_ends(lines, "difference", name, signed=True)
 
 
-def with_spread(line: Line, name: str) -> str:
+def with_spread(lines: pd.DataFrame, name: str) -> list[str]:
     """Mean ± standard deviation over seeds."""
-    mean, std = float(line[name]), float(line[name + "_std"])
-    if math.isnan(mean):
-        return DASH
-    return table.figure(mean, name) + ("" if math.isnan(std) else f"±{table.figure(std, name, like=mean)}")
+    mean, std = lines[name].to_numpy(np.float64), lines[name + "_std"].to_numpy(np.float64)
+    texts = zip(table.figures(mean, name), table.figures(std, name, like=mean), strict=True)
+    spread = [f"{middle}±{around}" for middle, around in texts]
+    return _told(mean, std, table.figures(mean, name), spread)
+
+
+def _with_ends(lines: pd.DataFrame, column: str, name: str, signed: bool = False) -> list[str]:
+    mean, low, high = (lines[column + suffix].to_numpy(np.float64) for suffix in ("", "_low", "_high"))
+    middle, start, end = (table.figures(values, name, signed) for values in (mean, low, high))
+    whole = [f"{text} [{first}, {last}]" for text, first, last in zip(middle, start, end, strict=True)]
+    return _told(mean, low, middle, whole)
+
+
+def _told(mean: Floats, spread: Floats, alone: Sequence[str], whole: Sequence[str]) -> list[str]:
+    """A dash without a mean, the mean alone without a spread."""
+    known = zip(np.isnan(mean).tolist(), np.isnan(spread).tolist(), alone, whole, strict=True)
+    return [DASH if nothing else short if single else long for nothing, single, short, long in known]
 
 
 def p_value(p: float) -> str:
@@ -159,7 +159,7 @@ def remarks(board: Board) -> list[str]:
 def troubles(board: Board) -> list[str]:
     """Failed and missing cells, with their reason."""
     told = []
-    for line in board.lines.to_dict("records"):
+    for line in board.lines[["label", "failed", "missing"]].to_dict("records"):
         if line["failed"]:
             told.append(f"failed: {line['label']}, {line['failed']}")
         if line["missing"]:
@@ -275,8 +275,7 @@ def _parameters(board: Board) -> str:
 
 def _escape(text: str) -> str:
     """Text that LaTeX prints as it is."""
-    special = {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(letter, "\\" + letter if letter in "&%$#_" else letter) for letter in text)
+    return text.translate(SPECIAL)
 
 
 def _typeset(text: str) -> str:

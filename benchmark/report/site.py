@@ -6,8 +6,8 @@ Names, reasons and provenance come from rows that anyone may submit: they are es
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from benchmark.errors import InputError
 from benchmark.report import charts, publication, site_table, views
-from benchmark.report.board import About, Board, Leaderboard, Overall
+from benchmark.report.board import LINE_COLUMNS, About, Board, Leaderboard, Overall
 from benchmark.report.collapse import counted, title_of
 from benchmark.report.site_table import Record
 from benchmark.schema import CELL_COLUMNS, COST_COLUMNS, PROVENANCE_COLUMNS, SELECTION_COLUMNS
@@ -34,7 +34,8 @@ NOTES = (
     ("Every figure", "of the test split, read once after all choices; accuracies in per cent."),
     ("Seconds", "are comparable where the machine is the same; each row's provenance says which it was."),
 )
-NUMBERS = '<td class="number">{}</td>'  # what stands in it is made of digits
+IDENTITY = ("key", "seed", "missing_classes")  # looked at row by row
+STANDING = (*LINE_COLUMNS[: LINE_COLUMNS.index("difference_n")], "failed", "missing")
 BULLET = re.compile(r"^- \*\*(.+?)\*\*: (.+?)(?=^- |\Z)", re.MULTILINE | re.DOTALL)  # of `publication.foot`
 
 
@@ -46,13 +47,19 @@ class _Rows:
     """Finished rows of a board as plain lists: hundreds of pages look into them.
 
     Attributes:
-        columns: every one of PROVENANCE, JSON.
-        figures: every shown column, NaN where it is not known.
+        columns: every one of PROVENANCE, JSON: a list, or the one value that all rows share; IDENTITY are lists.
+        head: of a table of the figures.
+        figures: lines of that table.
+        means: of each method, in the order of lines.
+        intervals: of these.
         at: where the rows of a label are, by seed.
     """
 
-    columns: Mapping[str, list[Any]]
-    figures: Mapping[str, list[float]]
+    columns: Mapping[str, Any]
+    head: Markup
+    figures: Sequence[Markup]
+    means: Sequence[Markup]
+    intervals: Sequence[Markup]
     at: Mapping[str, list[int]]
 
 
@@ -67,7 +74,8 @@ class _Site:
         classes: superclass and name of every fine class, in the order of their numbers, by task.
         long: what long tables say, by the slug of the board.
         rows: finished ones, by the slug of the board.
-        lines: of a board by the slug of the method, by the slug of the board.
+        shown: a board as its page shows it, and its lines, by the slug of the board.
+        lines: of a board by the slug of the method, by the slug of the board; their numbers are STANDING and `place`.
     """
 
     leaderboard: Leaderboard
@@ -77,6 +85,7 @@ class _Site:
     long: Mapping[str, charts.Details]
     rows: Mapping[str, _Rows]
     lines: Mapping[str, Mapping[str, Record]]
+    shown: Mapping[str, tuple[site_table.Shown, Markup]]
 
 
 def write(
@@ -105,7 +114,8 @@ def write(
     """
     lines = {board.slug: _lines_by_slug(board) for board in leaderboard.boards}
     rows = {board.slug: _rows(board) for board in leaderboard.boards}
-    site = _Site(leaderboard, about, features or {}, classes or {}, _long(leaderboard), rows, lines)
+    shown = {board.slug: _lines(board, about) for board in leaderboard.boards}
+    site = _Site(leaderboard, about, features or {}, classes or {}, _long(leaderboard), rows, lines, shown)
     written = set()
     try:
         for name, text in _files(site, folder):
@@ -128,12 +138,8 @@ def _files(site: _Site, folder: Path) -> Iterator[tuple[str, str]]:
 
 def _provenance(rows: _Rows) -> dict[str, Any]:
     """Whose rows (`labels`), and what is known of each (`columns`): a list, or the one value that all rows share."""
-    shared = {name: values[0] if len(set(values)) == 1 else values for name, values in rows.columns.items()}
     labels = {place: label for label, places in rows.at.items() for place in places}
-    return {
-        "labels": [labels[place] for place in range(len(labels))],
-        "columns": {"seed": rows.columns["seed"], **shared},
-    }
+    return {"labels": [labels[place] for place in range(len(labels))], "columns": rows.columns}
 
 
 def _index(site: _Site, folder: Path) -> str:
@@ -149,7 +155,7 @@ def _index(site: _Site, folder: Path) -> str:
         facts=_facts(board),
         downloads=[(name, file) for name, file in DOWNLOADS if (folder / file).is_file()],
         heads=heads,
-        boards=[site_table.shown(one, heads, site.about) for one in boards],
+        boards=[_shown(site, one, "") for one in boards],
         overall=_overall(board.overall, boards) if board.overall else None,
         charts=charts.of_leaderboard(board, _families(site)),
         outdated=_outdated(board.outdated),
@@ -159,7 +165,6 @@ def _index(site: _Site, folder: Path) -> str:
 
 def _task(site: _Site, board: Board) -> str:
     heads = site_table.heads_of([board])
-    shown = site_table.shown(board, heads, site.about)
     counts = [("Methods", len(board.lines)), ("Finished cells", len(board.cells)), ("Ranked by", heads.metric)]
     return _page(
         site,
@@ -167,13 +172,19 @@ def _task(site: _Site, board: Board) -> str:
         "../",
         title=f"{board.title}: coarse-to-fine transfer",
         heads=heads,
-        board=shown,
+        board=_shown(site, board, "../"),
         facts=[*counts, ("Reference", board.reference or "none: it has no finished row here")],
         charts=charts.of_board(board, site.long[board.slug], _families(site)),
         definition=list(board.group.items()),
         notes=_notes(board),
         **_filters(site, [board]),
     )
+
+
+def _shown(site: _Site, board: Board, root: str) -> dict[str, Any]:
+    """A board of the main table; its lines were made for the pages of tasks, and `href="` in them is ours alone."""
+    shown, body = site.shown[board.slug]
+    return {**vars(shown), "body": body if root == "../" else Markup(str(body).replace('href="../', f'href="{root}'))}
 
 
 def _method(site: _Site, slug: str) -> str:
@@ -198,21 +209,16 @@ def _part(site: _Site, board: Board, slug: str) -> dict[str, Any]:
     line = site.lines[board.slug][slug]
     rows = site.rows[board.slug]
     own = rows.at.get(line["label"], [])
-    heads = [head for head in site_table.heads_of([board]).columns if head.name in board.columns]
-    names = [head.name for head in heads]
-    columns = [[site_table.figure(rows.figures[name][place], name) for place in own] for name in names]
-    texts = [Markup(NUMBERS.format('</td><td class="number">'.join(each))) for each in zip(*columns, strict=True)]
-    spread = [site_table.interval(line[f"{name}_low"], line[f"{name}_high"], name) or "–" for name in names]
-    means = [("mean", [site_table.figure(line[name], name) for name in names]), ("95 % interval", spread)]
     return {
         "board": board,
         "facts": _standing(board, line),
         "notes": [
             f"{word}: {line[key]}" for word, key in (("Failed", "failed"), ("Missing seeds", "missing")) if line[key]
         ],
-        "heads": heads,
-        "seeds": list(zip((rows.columns["seed"][place] for place in own), texts, strict=True)),
-        "means": means if len(own) > 1 else [],
+        "head": rows.head,
+        "seeds": Markup("\n").join(rows.figures[place] for place in own),
+        "means": rows.means[line["place"]] if len(own) > 1 else "",
+        "intervals": rows.intervals[line["place"]],
         "charts": _feature_charts(site, board, line["label"])
         + charts.of_method(board, line["label"], site.long[board.slug]),
     }
@@ -383,24 +389,69 @@ def _long(leaderboard: Leaderboard) -> dict[str, charts.Details]:
     return {board.slug: charts.details(board, scores, history) for board in leaderboard.boards}
 
 
+def _lines(board: Board, about: Mapping[str, About]) -> tuple[site_table.Shown, Markup]:
+    heads = site_table.heads_of([board])
+    shown = site_table.shown(board, heads, about)
+    lines = getattr(_environment().get_template("parts.html").module, "lines")  # noqa: B009, mypy cannot know macros
+    return replace(shown, lines=()), lines(shown, heads, "../")
+
+
 def _rows(board: Board) -> _Rows:
     cells = board.cells.sort_values(["label", "seed"], kind="stable")
-    columns = {name: _plain(cells[name]) for name in PROVENANCE if name in cells}
-    figures = {name: pd.to_numeric(cells[name], errors="coerce").tolist() for name in board.columns}
+    columns = {name: _shared(cells[name], name in IDENTITY) for name in PROVENANCE if name in cells}
+    heads = [head for head in site_table.heads_of([board]).columns if head.name in board.columns]
+    names, lines = [head.name for head in heads], board.lines
+    own = [site_table.figures(pd.to_numeric(cells[name], errors="coerce"), name) for name in names]
+    means = [site_table.figures(lines[name], name) for name in names]
+    spread = [site_table.intervals(lines[f"{name}_low"], lines[f"{name}_high"], name) for name in names]
     at: dict[str, list[int]] = {}
     for place, label in enumerate(cells["label"]):
         at.setdefault(str(label), []).append(place)
-    return _Rows(columns, figures, at)
+    figures = [Markup(f"<tr>{line}</tr>") for line in _numbers(map(str, columns["seed"]), own)]
+    mean, ends = (_numbers([name] * len(lines), found) for name, found in (("mean", means), ("95 % interval", spread)))
+    return _Rows(columns, _head(heads), figures, mean, ends, at)
+
+
+def _head(heads: Sequence[site_table.Head]) -> Markup:
+    """Of a table with a line for each seed."""
+    cell = Markup('<th scope="col" class="number" title="{}">{}</th>')
+    numbers = Markup().join(cell.format(head.meaning, head.title) for head in heads)
+    return Markup('<tr><th scope="col">Seed</th>{}</tr>').format(numbers)
+
+
+def _numbers(names: Iterable[str], columns: Sequence[Sequence[str]]) -> list[Markup]:
+    """Columns of texts made of digits and words of ours -> lines of elements, each with its name before it."""
+    start, middle, end = '</th><td class="number">', '</td><td class="number">', "</td>"
+    return [
+        Markup(f'<th scope="row">{name}{start}{middle.join(text or "–" for text in line)}{end}')
+        for name, line in zip(names, zip(*columns, strict=True), strict=True)
+    ]
 
 
 def _lines_by_slug(board: Board) -> dict[str, Record]:
-    return {line["slug"]: line for line in board.lines.to_dict("records")}
+    lines = board.lines[[*STANDING, board.metric]].assign(place=range(len(board.lines)))
+    return {line["slug"]: line for line in lines.to_dict("records")}
 
 
 def _slugs(leaderboard: Leaderboard) -> list[str]:
     return list(dict.fromkeys(slug for board in leaderboard.boards for slug in board.lines["slug"]))
 
 
+def _shared(values: pd.Series, listed: bool) -> Any:
+    """A value for each row, or the one of all; text, whole and other numbers as JSON has them, "" where there is none.
+
+    Args:
+        values: of the rows.
+        listed: whether also equal ones are a list.
+    """
+    first = values.iloc[:1]
+    if not listed and bool((values == first.iloc[0]).all() or values.isna().all()):
+        return _plain(first)[0]
+    return _plain(values)
+
+
 def _plain(values: pd.Series) -> list[Any]:
-    """Text, whole and other numbers as JSON has them; "" where there is none."""
-    return list(values.astype(object).where(values.notna(), ""))
+    found = values.to_numpy(object, copy=True)
+    found[values.isna().to_numpy()] = ""
+    plain: list[Any] = found.tolist()
+    return plain

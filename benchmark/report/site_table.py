@@ -3,7 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup, escape
 
 from benchmark.metrics import METRICS
 from benchmark.report import table
@@ -24,6 +28,8 @@ COST = {
 Record = Mapping[Any, Any]  # a line of a board
 Scale = tuple[float, float]
 UP = "ascending"
+DRAWN = ("method", "whisker")  # columns that are more than text
+IDENTITY = ("label", "method", "slug", "n", "separable", "tied", "failed", "missing")
 REASON_LENGTH = 160  # of a failure, in the table; the page of the method has the whole
 
 
@@ -53,21 +59,33 @@ class Head:
 
 @dataclass(frozen=True)
 class Heads:
-    """The columns, and the ranking metric in words."""
+    """The columns, the ranking metric in words, and the name of its column."""
 
     columns: tuple[Head, ...]
     metric: str
+    score: str
+
+    @property
+    def last(self) -> tuple[str, ...]:
+        """Names of those behind the whisker."""
+        names = [head.name for head in self.columns]
+        return tuple(names[names.index("whisker") + 1 :])
 
 
-@dataclass(frozen=True)
-class Cell:
-    """What stands in one place: text, a smaller one below, and the key that sorts; "" sorts last."""
+class Cell(NamedTuple):
+    """What stands in one place, digits and signs alone: text, a smaller one below, the key that sorts ("" is last)."""
 
     text: str
     detail: str = ""
     sort: str = ""
-    kind: str = ""
     classes: str = ""
+
+    @property
+    def html(self) -> str:
+        """As an element of a table."""
+        classes = f' class="{self.classes}"' if self.classes else ""
+        detail = f' <span class="sub">{escape(self.detail)}</span>' if self.detail else ""
+        return f'<td{classes} data-sort="{self.sort}">{escape(self.text)}{detail}</td>'
 
 
 @dataclass(frozen=True)
@@ -82,7 +100,10 @@ class Whisker:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table; `finished`: whether it has rows to show the provenance of."""
+    """A line of the table; `finished`: whether it has rows to show the provenance of.
+
+    `cells` are those of all heads but the method's name and the whisker, which are more than text.
+    """
 
     label: str
     slug: str
@@ -92,8 +113,12 @@ class Line:
     reference: bool
     finished: bool
     notes: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: Mapping[str, Cell]
     whisker: Whisker | None
+
+    def html(self, *names: str) -> Markup:
+        """Some cells as elements."""
+        return Markup("\n".join(self.cells[name].html for name in names))  # escaped in `Cell`
 
 
 @dataclass(frozen=True)
@@ -118,8 +143,11 @@ def shown(board: Board, heads: Heads, about: Mapping[str, About]) -> Shown:
         about: methods by name; one that is missing is of an unknown family.
     """
     scale = _scale(board)
-    records = board.lines.to_dict("records")
+    names = [*IDENTITY, board.metric, f"{board.metric}_low", f"{board.metric}_high"]
+    records = board.lines[names].to_dict("records")
     reference = next((one[board.metric] for one in records if one["label"] == board.reference), math.nan)
+    columns = {head.name: _cells(board, head) for head in heads.columns if head.name not in DRAWN}
+    cells = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return Shown(
         slug=board.slug,
         title=board.title,
@@ -127,7 +155,7 @@ def shown(board: Board, heads: Heads, about: Mapping[str, About]) -> Shown:
         summary=summary(board),
         sentence=sentence(board),
         reference_at=_place(reference, scale) if math.isfinite(reference) else -1.0,
-        lines=tuple(_line(board, line, heads, about, scale) for line in records),
+        lines=tuple(_line(board, line, own, about, scale) for line, own in zip(records, cells, strict=True)),
     )
 
 
@@ -152,7 +180,7 @@ def heads_of(boards: Sequence[Board]) -> Heads:
         Head("p_holm", "p (Holm)", "paired t-test against the reference, Holm over methods", "optional", UP),
         Head("effect", "effect size", "paired difference over its standard deviation over seeds, unbiased", "optional"),
     ]
-    return Heads((*fixed, *rest, *tests), title_of(metric))
+    return Heads((*fixed, *rest, *tests), title_of(metric), metric)
 
 
 def heading(name: str) -> str:
@@ -164,17 +192,26 @@ def heading(name: str) -> str:
 
 def figure(value: float, name: str, *, signed: bool = False) -> str:
     """A value as in the other documents, with a true minus; "–" if it is undefined; zero has no sign."""
-    if not math.isfinite(value):
-        return "–"
-    text = table.figure(value, name, signed)
-    return text.replace("-", "\N{MINUS SIGN}") if text.strip("+-0.") else text.lstrip("+-")
+    return figures([value], name, signed=signed)[0]
+
+
+def figures(values: npt.ArrayLike, name: str, *, signed: bool = False) -> list[str]:
+    """`figure` of each of many values, (n,)."""
+    texts = table.figures(values, name, signed)
+    known = np.isfinite(np.asarray(values, np.float64)).tolist()
+    return [_shown(text) if sound else "–" for text, sound in zip(texts, known, strict=True)]
 
 
 def interval(low: float, high: float, name: str, *, signed: bool = False) -> str:
     """`low to high`, or "" where there is none."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return ""
-    return f"{figure(low, name, signed=signed)} to {figure(high, name, signed=signed)}"
+    return intervals([low], [high], name, signed=signed)[0]
+
+
+def intervals(lows: npt.ArrayLike, highs: npt.ArrayLike, name: str, *, signed: bool = False) -> list[str]:
+    """`interval` of each of many pairs of ends, (n,)."""
+    known = np.isfinite(np.asarray(lows, np.float64) + np.asarray(highs, np.float64)).tolist()
+    ends = zip(known, figures(lows, name, signed=signed), figures(highs, name, signed=signed), strict=True)
+    return [f"{low} to {high}" if sound else "" for sound, low, high in ends]
 
 
 def summary(board: Board) -> str:
@@ -222,7 +259,13 @@ def _head(name: str, classes: str, *, optional: bool = False) -> Head:
     return Head(name, heading(name), meaning, " ".join(filter(None, (classes, "optional" * optional))), first)
 
 
-def _line(board: Board, line: Record, heads: Heads, about: Mapping[str, About], scale: Scale) -> Line:
+def _shown(text: str) -> str:
+    if text[0] in "+-" and not text.strip("+-0."):
+        return text[1:]
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _line(board: Board, line: Record, cells: Mapping[str, Cell], about: Mapping[str, About], scale: Scale) -> Line:
     known = about.get(line["method"])
     state = "" if line["separable"] else "few" if line["n"] else "none"
     return Line(
@@ -234,42 +277,51 @@ def _line(board: Board, line: Record, heads: Heads, about: Mapping[str, About], 
         reference=line["label"] == board.reference,
         finished=bool(line["n"]),
         notes=_notes(line),
-        cells=tuple(_cell(board, line, head) for head in heads.columns),
+        cells=cells,
         whisker=_whisker(line, board.metric, scale),
     )
 
 
-def _cell(board: Board, line: Record, head: Head) -> Cell:
-    name = head.name
+def _cells(board: Board, head: Head) -> list[Cell]:
+    """A column, top to bottom."""
+    name, lines, classes = head.name, board.lines, head.classes
     if name == "rank":
-        span = f"{line['rank_low']:g}\N{EN DASH}{line['rank_high']:g}" if line["rank_low"] < line["rank_high"] else ""
-        known = math.isfinite(line["rank"])
-        return Cell(f"{line['rank']:g}" if known else "–", span, _key(line["rank"]), classes=head.classes)
-    if name == "method":
-        return Cell(line["label"], sort=line["label"], kind="method")
-    if name == "whisker":
-        return Cell("", kind="whisker")
+        return _ranks(board, classes)
     if name == "difference":
-        return _difference(board, line)
+        return _differences(board)
     if name == "seeds":
-        return Cell(str(line["n"]), sort=_key(line["n"]), classes=head.classes)
-    if name not in board.columns and name not in board.lines:
-        return Cell("–", classes=head.classes)
-    value = line[name]
-    spread = interval(line.get(f"{name}_low", math.nan), line.get(f"{name}_high", math.nan), name)
+        return [Cell(str(n), sort=str(n), classes=classes) for n in lines["n"].tolist()]
+    if name not in lines:
+        return [Cell("–", classes=classes)] * len(lines)
+    values = lines[name].to_numpy(np.float64)
+    keys = _keys(values)
     if name == "p_holm":
-        text = "–" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
-        return Cell(text, sort=_key(value), classes=head.classes)
-    return Cell(figure(value, name), spread, _key(value), classes=head.classes)
+        texts = ["–" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in values.tolist()]
+        return [Cell(text, "", key, classes) for text, key in zip(texts, keys, strict=True)]
+    spread = [""] * len(lines)
+    if f"{name}_low" in lines:
+        spread = intervals(lines[f"{name}_low"], lines[f"{name}_high"], name)
+    texts = figures(values, name)
+    return [Cell(text, detail, key, classes) for text, detail, key in zip(texts, spread, keys, strict=True)]
 
 
-def _difference(board: Board, line: Record) -> Cell:
-    if line["label"] == board.reference:
-        return Cell("–", "reference", "0")
-    low, high = line["difference_low"], line["difference_high"]
-    spread = interval(low, high, board.metric, signed=True)
-    clear = "strong" if low > 0 or high < 0 else ""
-    return Cell(figure(line["difference"], board.metric, signed=True), spread, _key(line["difference"]), classes=clear)
+def _ranks(board: Board, classes: str) -> list[Cell]:
+    ranks = board.lines[["rank", "rank_low", "rank_high"]].to_numpy(np.float64).tolist()
+    texts = [f"{rank:g}" if math.isfinite(rank) else "–" for rank, _, _ in ranks]
+    spans = [f"{low:g}\N{EN DASH}{high:g}" if low < high else "" for _, low, high in ranks]
+    keys = _keys(board.lines["rank"])
+    return [Cell(text, span, key, classes) for text, span, key in zip(texts, spans, keys, strict=True)]
+
+
+def _differences(board: Board) -> list[Cell]:
+    mean, low, high = (board.lines[f"difference{end}"].to_numpy(np.float64) for end in ("", "_low", "_high"))
+    texts, spread = figures(mean, board.metric, signed=True), intervals(low, high, board.metric, signed=True)
+    clear = np.where((low > 0) | (high < 0), "strong", "").tolist()
+    cells = zip(texts, spread, _keys(mean), clear, strict=True)
+    found = [Cell(text, detail, key, classes) for text, detail, key, classes in cells]
+    for place in np.flatnonzero(board.lines["label"] == board.reference):
+        found[place] = Cell("–", "reference", "0")
+    return found
 
 
 def _notes(line: Record) -> tuple[str, ...]:
@@ -284,8 +336,9 @@ def _seeds(listed: str) -> str:
     return f"seeds {listed}" if "," in listed else f"seed {listed}"
 
 
-def _key(value: float) -> str:
-    return f"{value:.12g}" if math.isfinite(value) else ""
+def _keys(values: npt.ArrayLike) -> list[str]:
+    numbers = np.asarray(values, np.float64)
+    return [f"{value:.12g}" if math.isfinite(value) else "" for value in numbers.tolist()]
 
 
 def _scale(board: Board) -> Scale:

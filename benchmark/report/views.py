@@ -5,7 +5,7 @@ Methods come in the board's order, best first; those without a finished seed are
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -176,6 +176,16 @@ METHOD = Axis("", "")
 COST = Axis("pretrain_seconds", "time to pretrain, over the baseline's")
 
 
+def undrawn(shown: Iterable[str]) -> set[str]:
+    """Scores that a site neither draws nor shows: left unread they take neither time nor memory.
+
+    Args:
+        shown: columns of its tables.
+    """
+    drawn = (*shown, "coarse_acc", "uniformity", ALIGNMENTS[0], DEFAULT_COLLAPSE)
+    return {*METRICS, *EXCESS_COLUMNS}.difference(drawn)
+
+
 def of_task(frame: pd.DataFrame, task: str) -> pd.DataFrame:
     """Rows of a task; of all where none is named.
 
@@ -290,12 +300,12 @@ def cost(board: Board) -> Picture:
     if not is_baseline.any():
         nothing = _pair("cost", board, cells.iloc[:0], columns)
         return replace(nothing, x=COST, notes=("No finished cell of the baseline to compare seconds with.",))
-    parts = cells[list(MACHINE)].astype(object).where(cells[list(MACHINE)].notna(), "unknown").astype(str)
-    machine = parts[MACHINE[0]].str.cat(parts[list(MACHINE[1:])], sep=", ")
+    parts = (cells[name].astype(object).fillna("unknown").tolist() for name in MACHINE)
+    machine = pd.Series([", ".join(map(str, each)) for each in zip(*parts, strict=True)], cells.index)
     chosen = machine[is_baseline].mode()[0]
     seconds = pd.to_numeric(cells["pretrain_seconds"]).where(machine == chosen)
     ratio = seconds.where(seconds > 0) / seconds[is_baseline].mean()
-    picture = _pair("cost", board, cells.assign(pretrain_seconds=ratio), columns)
+    picture = _pair("cost", board, cells[["label", "seed", board.metric]].assign(pretrain_seconds=ratio), columns)
     where = f"Measured where {', '.join(MACHINE)} are {chosen}."
     return replace(picture, x=replace(COST, log=picture.x.log), guide=1.0, notes=(where, *picture.notes))
 
@@ -511,20 +521,29 @@ def _by_superclass(kind: str, board: Board, scores: pd.DataFrame, metric: str) -
 
 def _values(board: Board, cells: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     """SEEDS and columns under new names, in the unit shown; what is not finite is NaN."""
-    frame = cells[["label", "seed"]].copy()
+    labels, seeds = pd.Index(board.lines["label"]), cells["seed"].to_numpy()
+    place = labels.get_indexer(cells["label"])
+    order = np.lexsort((seeds, place))
+    frame = pd.DataFrame({name: board.lines[name].to_numpy()[place[order]] for name in ("label", "slug")})
+    frame["seed"] = seeds[order]
     for name, column in columns.items():
-        numbers = pd.to_numeric(cells[column], errors="coerce") if column in cells else np.nan
-        frame[name] = numbers * _factor(column)
-    finite = frame.replace([np.inf, -np.inf], np.nan)
-    return _ordered(board, finite.sort_values("seed", kind="stable"), (*SEEDS, *columns))
+        numbers = pd.to_numeric(cells[column], errors="coerce") if column in cells else pd.Series(np.nan, cells.index)
+        own = numbers.to_numpy(np.float64)[order] * _factor(column)
+        frame[name] = np.where(np.isfinite(own), own, np.nan)
+    return frame
 
 
 def _summary(board: Board, values: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """SUMMARY and each name's mean, `_low` and `_high`; methods that have all of them."""
-    found = pd.concat([_intervals(values, ["label"], name) for name in names], axis=1)
-    lines = board.lines.set_index("label", drop=False)[list(SUMMARY)]
-    whole = lines.join(found.drop(columns=[f"{name}_n" for name in names]))
-    return whole.dropna(subset=list(names)).reset_index(drop=True)
+    place = pd.Index(board.lines["label"]).get_indexer(values["label"])
+    seeds, row = np.unique(values["seed"].to_numpy(), return_inverse=True)
+    whole = {name: board.lines[name].to_numpy() for name in SUMMARY}
+    for name in names:
+        by_seed = np.full((len(seeds), len(board.lines)), np.nan)
+        by_seed[row, place] = values[name]
+        found = statistics.mean_intervals(by_seed)
+        whole |= {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
+    return pd.DataFrame(whole).dropna(subset=list(names)).reset_index(drop=True)
 
 
 def _intervals(values: pd.DataFrame, by: Sequence[str], name: str) -> pd.DataFrame:
@@ -544,14 +563,15 @@ def _ordered(board: Board, frame: pd.DataFrame, columns: Sequence[str]) -> pd.Da
 
 def _labels(board: Board) -> tuple[str, ...]:
     """Every method, the baseline first, then by name."""
-    found = dict(zip(board.lines["label"], board.lines["method"], strict=True))
+    found = dict(zip(board.lines["label"].tolist(), board.lines["method"].tolist(), strict=True))
     return tuple(sorted(found, key=lambda label: (found[label] != BASELINE, natural(label))))
 
 
 def _missing(board: Board, frame: pd.DataFrame, words: str) -> tuple[str, ...]:
     """A sentence on methods of the board that a frame has not."""
-    absent = board.lines.loc[~board.lines["label"].isin(frame["label"]), "label"]
-    return (f"{words} {', '.join(absent)}.",) if len(absent) else ()
+    there = set(frame["label"].tolist())
+    absent = [label for label in board.lines["label"].tolist() if label not in there]
+    return (f"{words} {', '.join(absent)}.",) if absent else ()
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
