@@ -44,7 +44,7 @@ def hierarchy_folder() -> Path:
 
 
 def task(name: str, extra: Path | None = None) -> Task:
-    """The task `HIERARCHY`, `HIERARCHY@COARSE:FINE` for two other levels of it, either with `+MODIFIER`s behind it.
+    """The task `HIERARCHY`, `HIERARCHY@COARSE:FINE` for two other levels of it, either with any `+MODIFIER` behind it.
 
     Args:
         name: as above; modifiers are those of benchmark.variants.
