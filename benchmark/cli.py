@@ -16,11 +16,14 @@ from benchmark.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from benchmark.schema import Cell
     from benchmark.store import Store
     from benchmark.sweep import Plan
 
 # Typer brings its own click since 0.2x and took the real one before; this is ClickException in either.
 CommandLineError: Any = typer.BadParameter.mro()[2]
+
+REQUEUE = 75  # exit code after SIGTERM or SIGUSR1: sysexits.h has it for "temporary failure, try again"
 
 app = typer.Typer(
     name="c2f",
@@ -136,10 +139,20 @@ def run(  # noqa: PLR0913, every option is one of the command's
     out: Annotated[Path | None, typer.Option(help="Output folder; default results/SUITE.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=0, help="Run at most so many cells.")] = None,
+    checkpoint_minutes: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Keep the state of a training every so many minutes, so that a kill costs no more; "
+            "0: only on SIGTERM and SIGUSR1.",
+        ),
+    ] = 10.0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run a grid of cells and write results.csv; what is done already is skipped.
+
+    On SIGTERM or SIGUSR1 the running cell keeps its state; exit code 75 says that the same command goes on from there.
 
     With --suite (or nothing: the quickstart), the other options replace parts of it.
 
@@ -165,7 +178,8 @@ def run(  # noqa: PLR0913, every option is one of the command's
         console.print("Preparing images and checking the plan …", style="dim")
     with StepDisplay(console, "decoding images", quiet) as display:
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
-    failed = _run_plan(plan, store, chosen_device, limit, retry_failed, quiet, keep_features)
+    todo = sweep.todo(plan, store, retry_failed)[:limit]
+    failed = _run_plan(plan, todo, store, chosen_device, quiet, keep_features, checkpoint_minutes)
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)
     if failed:
@@ -174,21 +188,21 @@ def run(  # noqa: PLR0913, every option is one of the command's
 
 def _run_plan(
     plan: "Plan",
+    todo: "list[Cell]",
     store: "Store",
     device: "torch.device",
-    limit: int | None,
-    retry_failed: bool,
     quiet: bool,
     keep_features: bool,
+    checkpoint_minutes: float,
 ) -> int:
     """Run what is missing; the number of cells that have failed."""
     from benchmark import sweep
+    from benchmark.checkpoint import Stop
     from benchmark.console import SweepDisplay
 
     for warning in dict.fromkeys(w for cell in plan.cells for w in cell.task.hierarchy.warnings):
         if not quiet:
             console.print(f"note: {escape(warning)}", style="yellow")
-    todo = sweep.todo(plan, store, retry_failed)[:limit]
     if not quiet:
         for left_out in plan.left_out:
             console.print(f"left out: {escape(left_out)}", style="yellow")
@@ -196,11 +210,11 @@ def _run_plan(
         console.print(f"{len(plan.cells)} cells: {done} done already, {len(todo)} to run on {device}.")
     try:
         with SweepDisplay(console, len(todo), quiet) as display:
-            sweep.run(todo, plan, store, device, display, keep_features)
-    except KeyboardInterrupt:
+            sweep.run(todo, plan, store, device, display, keep_features, checkpoint_minutes)
+    except (KeyboardInterrupt, Stop) as stop:
         done = sum(store.has(cell.key) for cell in plan.cells)
         console.print(f"\nStopped: {done} of {len(plan.cells)} cells are stored. The same command goes on from there.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else REQUEUE) from None
     finally:
         store.merge()
     failed = sum(store.failed(cell.key) for cell in plan.cells)
@@ -968,7 +982,7 @@ def accept(
 
 
 def main() -> None:
-    """The program: exit code 0, 1 if cells failed, 2 for bad input in one line, 130 after Ctrl-C."""
+    """The program: exit code 0, 1 if cells failed, 2 for bad input, 75 if told to stop, 130 after Ctrl-C."""
     debug = "--debug" in sys.argv[1:]
     # Accepted anywhere on the line, where people type it after something went wrong.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

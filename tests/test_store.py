@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -212,13 +213,18 @@ def test_a_full_disk_loses_nothing(store, toy_cell, monkeypatch):
     assert {path: path.read_bytes() for path in store.folder.rglob("*") if path.is_file()} == before
 
 
-def test_old_drafts_are_swept_and_young_ones_left(store):
-    old, young = store.cells / ".a.json.1", store.cells / ".b.json.2"
-    for draft in (old, young):
+def test_drafts_of_the_dead_are_swept_and_those_of_the_living_left(store):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    here = platform.node().partition(".")[0]
+    old, dead = store.cells / ".a.json.1", store.folder / f".results.csv.{here}-{process.pid}-0"
+    young, ours = store.cells / ".b.json.2", store_module._draft(store.predictions / "c.npz")
+    elsewhere = store.failures / f".d.json.{here}x-{process.pid}-0"
+    for draft in (old, dead, young, ours, elsewhere):
         draft.write_text("")
     os.utime(old, (0, 0))
     store.open()
-    assert not old.exists() and young.exists()
+    assert [draft.exists() for draft in (old, dead, young, ours, elsewhere)] == [False, False, True, True, True]
 
 
 def test_a_writer_killed_at_any_moment_leaves_whole_rows_or_none(tmp_path):
