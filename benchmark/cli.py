@@ -174,6 +174,8 @@ def run(  # noqa: PLR0913, every option is one of the command's
     folder = out or Path("results") / request.name
     store = Store(folder)
     store.open()
+    for line in store.set_aside_damaged():
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
     if not quiet:
         console.print("Preparing images and checking the plan …", style="dim")
     with StepDisplay(console, "decoding images", quiet) as display:

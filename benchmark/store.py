@@ -80,6 +80,22 @@ class Store:
                 "name another folder with --out"
             )
 
+    def set_aside_damaged(self) -> list[str]:
+        """Rename rows and failures that are not whole, so that their cells run again; a line about each.
+
+        Raises:
+            InputError: if the folder cannot be written.
+        """
+        lines = []
+        for path in [*sorted(self.cells.glob("*.json")), *sorted(self.failures.glob("*.json"))]:
+            try:
+                _read(path)
+            except InputError:
+                with reporting(self.folder):
+                    path.replace(path.with_name(f"{path.name}.damaged"))
+                lines.append(f"{path}: not a whole row; it is called {path.name}.damaged now, and its cell runs again")
+        return lines
+
     def has(self, key: str) -> bool:
         """Whether a cell is done."""
         return (self.cells / f"{key}.json").exists()

@@ -182,6 +182,20 @@ def test_a_damaged_row_is_named_with_its_remedy(store, text):
         store.merge()
 
 
+def test_damaged_rows_are_set_aside_and_run_again(store, toy_cell):
+    whole, zeroed = toy_cell(), toy_cell("mixup")
+    for each in (whole, zeroed):
+        store.publish(make_row(each), PREDICTIONS)
+    path = store.cells / f"{zeroed.key}.json"
+    path.write_bytes(bytes(path.stat().st_size))
+    (line,) = store.set_aside_damaged()
+    assert line.startswith(f"{path}: not a whole row") and path.with_name(f"{path.name}.damaged").exists()
+    assert store.has(whole.key) and not store.has(zeroed.key)
+    store.publish(make_row(zeroed), PREDICTIONS)
+    store.merge()
+    assert len(list(store.rows())) == 2 and store.set_aside_damaged() == []
+
+
 def test_another_schema_version_is_refused(store, monkeypatch):
     monkeypatch.setattr(store_module, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
     with pytest.raises(InputError, match=r"schema version 2, this program writes 3; .*--out"):
