@@ -160,7 +160,7 @@ def _train(
             "extract_seconds": extracted - trained,
             "fine_tune_seconds": time.perf_counter() - extracted + fine_tuning.earlier_seconds,
             "images_per_second": statistics.median(epoch["images_per_second"] for epoch in history),
-            "peak_memory_mb": _peak_memory_mb(device),
+            "peak_memory_mb": peak_memory_mb(device),
         },
         "provenance": provenance.collect(cell, device, _split_digest(source, splits)),
     }
@@ -202,7 +202,7 @@ def _split_digest(source: Data, splits: Data) -> str:
     return "+".join(dict.fromkeys([source.split_digest, splits.split_digest]))
 
 
-def _peak_memory_mb(device: torch.device) -> float:
+def peak_memory_mb(device: torch.device) -> float:
     """Of this process so far on a CPU, of this cell on a GPU; NaN where the system does not tell (Windows)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20

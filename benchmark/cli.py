@@ -55,6 +55,51 @@ Plugins = Annotated[
 ]
 
 
+# The options of `run` and `plan` that span a grid.
+Suite = Annotated[str, typer.Option(help="A named grid; see `c2f list suites`.")]
+Tasks = Annotated[
+    str, typer.Option(help="Comma list; NAME, NAME@COARSE:FINE for other levels, NAME+MODIFIER as with --control.")
+]
+Controls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--control",
+        help="Add a modifier to every task: random-superclasses:SEED, merged-superclasses:K:SEED, "
+        "long-tail:FACTOR, imbalanced:N-N-…. Repeatable.",
+    ),
+]
+Methods = Annotated[str, typer.Option(help="Comma list, or all; see `c2f list methods`.")]
+Backbones = Annotated[str, typer.Option(help="Comma list; small variants or any timm name.")]
+Seeds = Annotated[str, typer.Option(help="Comma list and ranges, e.g. 0-4 or 0,3,7-9.")]
+RecipeName = Annotated[str, typer.Option(help="Training hyper-parameters; see `c2f list recipes`.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change a value: recipe.epochs=10, method.am_mixup.beta=5, backbone.resnet18.drop_path_rate=0.1. "
+        "Repeatable.",
+    ),
+]
+ImagesRoot = Annotated[
+    Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where the images are, in torchvision's layout.")
+]
+DatasetsDir = Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs of your own.")]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="Leave out classes that have no images; rows name them.")
+]
+Track = Annotated[
+    int, typer.Option(min=0, help="Collapse metrics in history.csv every so many epochs, on validation images.")
+]
+Layers = Annotated[bool, typer.Option("--layers", help="Collapse metrics at each hidden stage of the backbone, too.")]
+FineTune = Annotated[
+    bool, typer.Option("--fine-tune", help="Train the whole network on fine labels, too, for 10 epochs.")
+]
+KeepFeatures = Annotated[
+    bool, typer.Option("--keep-features", help="Keep features, to verify or score again without training.")
+]
+Out = Annotated[Path | None, typer.Option(help="Output folder; default results/SUITE.")]
+
+
 def _load(plugins: list[Path] | None) -> None:
     from benchmark import registry
 
@@ -91,52 +136,24 @@ def _quickstart() -> None:
 
 @app.command()
 def run(  # noqa: PLR0913, every option is one of the command's
-    suite: Annotated[str, typer.Option(help="A named grid; see `c2f list suites`.")] = "",
-    tasks: Annotated[
-        str, typer.Option(help="Comma list; NAME, NAME@COARSE:FINE for other levels, NAME+MODIFIER as with --control.")
-    ] = "",
-    controls: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--control",
-            help="Add a modifier to every task: random-superclasses:SEED, merged-superclasses:K:SEED, "
-            "long-tail:FACTOR, imbalanced:N-N-…. Repeatable.",
-        ),
-    ] = None,
-    methods: Annotated[str, typer.Option(help="Comma list, or all; see `c2f list methods`.")] = "",
-    backbones: Annotated[str, typer.Option(help="Comma list; small variants or any timm name.")] = "",
-    seeds: Annotated[str, typer.Option(help="Comma list and ranges, e.g. 0-4 or 0,3,7-9.")] = "",
-    recipe: Annotated[str, typer.Option(help="Training hyper-parameters; see `c2f list recipes`.")] = "",
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Change a value: recipe.epochs=10, method.am_mixup.beta=5, backbone.resnet18.drop_path_rate=0.1. "
-            "Repeatable.",
-        ),
-    ] = None,
-    data_root: Annotated[
-        Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where the images are, in torchvision's layout.")
-    ] = Path("data"),
-    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs of your own.")] = None,
+    suite: Suite = "",
+    tasks: Tasks = "",
+    controls: Controls = None,
+    methods: Methods = "",
+    backbones: Backbones = "",
+    seeds: Seeds = "",
+    recipe: RecipeName = "",
+    changes: Changes = None,
+    data_root: ImagesRoot = Path("data"),
+    datasets_dir: DatasetsDir = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch images that are missing.")] = False,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out classes that have no images; rows name them.")
-    ] = False,
+    allow_missing: AllowMissing = False,
     plugin: Plugins = None,
-    track: Annotated[
-        int, typer.Option(min=0, help="Collapse metrics in history.csv every so many epochs, on validation images.")
-    ] = 0,
-    layers: Annotated[
-        bool, typer.Option("--layers", help="Collapse metrics at each hidden stage of the backbone, too.")
-    ] = False,
-    fine_tune: Annotated[
-        bool, typer.Option("--fine-tune", help="Train the whole network on fine labels, too, for 10 epochs.")
-    ] = False,
-    keep_features: Annotated[
-        bool, typer.Option("--keep-features", help="Keep features, to verify or score again without training.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Output folder; default results/SUITE.")] = None,
+    track: Track = 0,
+    layers: Layers = False,
+    fine_tune: FineTune = False,
+    keep_features: KeepFeatures = False,
+    out: Out = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=0, help="Run at most so many cells.")] = None,
     checkpoint_minutes: Annotated[
@@ -234,6 +251,65 @@ def _show_results(plan: "Plan", store: "Store", seconds: float) -> None:
     if len(frame):
         show_results(console, frame)
     console.print(f"{store.folder / 'results.csv'} written; {seconds:.0f} s.", soft_wrap=True)
+
+
+@app.command()
+def plan(  # noqa: PLR0913, every option is one of the command's
+    suite: Suite = "",
+    tasks: Tasks = "",
+    controls: Controls = None,
+    methods: Methods = "",
+    backbones: Backbones = "",
+    seeds: Seeds = "",
+    recipe: RecipeName = "",
+    changes: Changes = None,
+    data_root: ImagesRoot = Path("data"),
+    datasets_dir: DatasetsDir = None,
+    allow_missing: AllowMissing = False,
+    plugin: Plugins = None,
+    track: Track = 0,
+    layers: Layers = False,
+    fine_tune: FineTune = False,
+    keep_features: KeepFeatures = False,
+    out: Out = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
+    rate: Annotated[
+        float, typer.Option(min=0, help="Images/s of every training, instead of a few steps that are timed here.")
+    ] = 0.0,
+    lite: Annotated[bool, typer.Option("--lite", help="Propose a part that costs little, and the command.")] = False,
+) -> None:
+    """Say what `c2f run` with the same options would cost, before anything is trained.
+
+    Cells that are done already, and cells that cannot run with the reason; hours of the others from a few steps of each
+    distinct training on this machine; memory and disk. Writes nothing but decoded images to the cache. Exit code 1 if
+    something cannot run. Examples:
+
+      c2f plan --suite cifar100 --data-root ~/data
+
+      c2f plan --suite cifar100 --rate 9000 --lite
+    """
+    from benchmark import options, sweep
+    from benchmark import plan as planning
+    from benchmark.console import StepDisplay, show_forecast, show_lite
+    from benchmark.schema import Measures
+    from benchmark.store import Store
+
+    _load(plugin)
+    measures = Measures(track=track, layers=layers, fine_tune=fine_tune)
+    request = options.Request(
+        suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ()), measures
+    )
+    grid = options.grid(request)
+    chosen = sweep.resolve_device(device)
+    setting = planning.Setting(data_root.expanduser(), datasets_dir, chosen, rate, keep_features, allow_missing)
+    store = Store(out or Path("results") / request.name)
+    with StepDisplay(console, "timing steps") as display:
+        found = planning.forecast(grid, store, setting, display)
+    show_forecast(console, found)
+    if lite:
+        show_lite(console, *planning.lite(grid, found))
+    if found.problems:
+        raise typer.Exit(1)
 
 
 @app.command("list")

@@ -28,8 +28,9 @@ SWEEP = ["--tasks", "toy", "--datasets-dir", str(HIERARCHIES), "--backbones", "t
 SWEEP += ["--methods", "mixup,am_mixup,supcon", "--seeds", "0-1", "--set", "recipe.epochs=4"]
 SWEEP += ["--set", "recipe.batch_size=32", "--checkpoint-minutes", "0.0001", "--out", "results"]
 TIMES = ["pretrain_seconds", "extract_seconds", "fine_tune_seconds", "score_seconds", "images_per_second"]
-TIMES += ["peak_memory_mb", "finished_at", "epoch_seconds"]
-LONGEST = 3.0  # seconds before a kill
+TIMES += ["peak_memory_mb", "finished_at", "epoch_seconds", "git_commit", "git_dirty", "scored_commit"]
+STARTING = 0.25  # share of kills that come while a sweep is planned
+LONGEST = 2.0  # seconds of work before a kill
 PATIENCE = 20.0  # seconds in which a killed sweep's children must end
 ENDS = {0, 75, -signal.SIGTERM, -signal.SIGKILL}  # of a sweep that was killed, or done before it
 
@@ -89,16 +90,25 @@ def run_to_end(folder: Path, options: list[str]) -> None:
         raise SystemExit(f"exit code {code} of an undisturbed sweep; see {folder / 'log'}")
 
 
+def begun(folder: Path) -> int:
+    """How often a sweep in a folder has come to its cells."""
+    log = folder / "log"
+    return log.read_text().count("to run on") if log.exists() else 0
+
+
 def kill_one(folder: Path, options: list[str], draw: random.Random) -> tuple[str, list[str]]:
     """Start and kill a sweep; what ended it, and what was wrong with that."""
-    process = start(folder, options)
-    code = wait(process, draw.uniform(0.05, LONGEST))
+    log, before = folder / "log", begun(folder)
+    process, code = start(folder, options), None
+    while draw.random() > STARTING / 20 and begun(folder) == before and code is None:
+        code = wait(process, 0.05)
+    code = wait(process, draw.uniform(0, LONGEST)) if code is None else code
     how = draw.choice([signal.SIGKILL, signal.SIGTERM])
     if code is None:
         os.kill(process, how)
         code = wait(process, 60)
     ended = "done" if code == 0 else f"{how.name}, exit code {code}"
-    problems = [] if code in ENDS else [f"{ended}; see {folder / 'log'}"]
+    problems = [] if code in ENDS else [f"{ended}; see {log}"]
     problems += [f"{ended}: a process of the sweep outlived it"] if orphans(process) else []
     return ended, problems
 
