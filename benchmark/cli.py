@@ -164,6 +164,9 @@ def run(  # noqa: PLR0913, every option is one of the command's
             "0: only on SIGTERM and SIGUSR1.",
         ),
     ] = 10.0,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Training curves in OUT/tensorboard, for TensorBoard; an extra.")
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -176,12 +179,15 @@ def run(  # noqa: PLR0913, every option is one of the command's
     With --tasks alone, --recipe is needed too; defaults: all methods, resnet18-thin, seeds 0-2.
     """
     from benchmark import options, sweep
+    from benchmark import tensorboard as curves
     from benchmark.console import StepDisplay
     from benchmark.schema import Measures
     from benchmark.store import Store
 
     started = time.perf_counter()
     _load(plugin)
+    if tensorboard:
+        curves.check()
     measures = Measures(track=track, layers=layers, fine_tune=fine_tune)
     request = options.Request(
         suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ()), measures
@@ -198,14 +204,14 @@ def run(  # noqa: PLR0913, every option is one of the command's
     with StepDisplay(console, "decoding images", quiet) as display:
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
     todo = sweep.todo(plan, store, retry_failed)[:limit]
-    failed = _run_plan(plan, todo, store, chosen_device, quiet, keep_features, checkpoint_minutes)
+    failed = _run_plan(plan, todo, store, chosen_device, quiet, keep_features, checkpoint_minutes, tensorboard)
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)
     if failed:
         raise typer.Exit(1)
 
 
-def _run_plan(
+def _run_plan(  # noqa: PLR0913, the parts of a run
     plan: "Plan",
     todo: "list[Cell]",
     store: "Store",
@@ -213,11 +219,13 @@ def _run_plan(
     quiet: bool,
     keep_features: bool,
     checkpoint_minutes: float,
+    tensorboard: bool,
 ) -> int:
     """Run what is missing; the number of cells that have failed."""
     from benchmark import sweep
     from benchmark.checkpoint import Stop
     from benchmark.console import SweepDisplay
+    from benchmark.tensorboard import Logged
 
     for warning in dict.fromkeys(w for cell in plan.cells for w in cell.task.hierarchy.warnings):
         if not quiet:
@@ -229,7 +237,8 @@ def _run_plan(
         console.print(f"{len(plan.cells)} cells: {done} done already, {len(todo)} to run on {device}.")
     try:
         with SweepDisplay(console, len(todo), quiet) as display:
-            sweep.run(todo, plan, store, device, display, keep_features, checkpoint_minutes)
+            shown = Logged(display, store.folder / "tensorboard") if tensorboard else display
+            sweep.run(todo, plan, store, device, shown, keep_features, checkpoint_minutes)
     except (KeyboardInterrupt, Stop) as stop:
         done = sum(store.has(cell.key) for cell in plan.cells)
         console.print(f"\nStopped: {done} of {len(plan.cells)} cells are stored. The same command goes on from there.")

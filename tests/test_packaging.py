@@ -34,7 +34,7 @@ LAYERS = [
     ["cell"],
     ["store", "report"],
     ["speed_leaderboard", "sweep", "speed", "check", "doctor", "external", "verify"],
-    ["speed_scores", "standing", "submission", "plan"],
+    ["speed_scores", "standing", "submission", "plan", "tensorboard"],
     ["options", "catalogue", "console"],
     ["cli"],
 ]
