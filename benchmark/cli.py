@@ -16,11 +16,14 @@ from benchmark.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from benchmark.schema import Cell
     from benchmark.store import Store
     from benchmark.sweep import Plan
 
 # Typer brings its own click since 0.2x and took the real one before; this is ClickException in either.
 CommandLineError: Any = typer.BadParameter.mro()[2]
+
+REQUEUE = 75  # exit code after SIGTERM or SIGUSR1: sysexits.h has it for "temporary failure, try again"
 
 app = typer.Typer(
     name="c2f",
@@ -50,6 +53,51 @@ Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugin", help="A Python file with one method of your own, named after the file. Repeatable."),
 ]
+
+
+# The options of `run` and `plan` that span a grid.
+Suite = Annotated[str, typer.Option(help="A named grid; see `c2f list suites`.")]
+Tasks = Annotated[
+    str, typer.Option(help="Comma list; NAME, NAME@COARSE:FINE for other levels, NAME+MODIFIER as with --control.")
+]
+Controls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--control",
+        help="Add a modifier to every task: random-superclasses:SEED, merged-superclasses:K:SEED, "
+        "long-tail:FACTOR, imbalanced:N-N-…. Repeatable.",
+    ),
+]
+Methods = Annotated[str, typer.Option(help="Comma list, or all; see `c2f list methods`.")]
+Backbones = Annotated[str, typer.Option(help="Comma list; small variants or any timm name.")]
+Seeds = Annotated[str, typer.Option(help="Comma list and ranges, e.g. 0-4 or 0,3,7-9.")]
+RecipeName = Annotated[str, typer.Option(help="Training hyper-parameters; see `c2f list recipes`.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change a value: recipe.epochs=10, method.am_mixup.beta=5, backbone.resnet18.drop_path_rate=0.1. "
+        "Repeatable.",
+    ),
+]
+ImagesRoot = Annotated[
+    Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where the images are, in torchvision's layout.")
+]
+DatasetsDir = Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs of your own.")]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="Leave out classes that have no images; rows name them.")
+]
+Track = Annotated[
+    int, typer.Option(min=0, help="Collapse metrics in history.csv every so many epochs, on validation images.")
+]
+Layers = Annotated[bool, typer.Option("--layers", help="Collapse metrics at each hidden stage of the backbone, too.")]
+FineTune = Annotated[
+    bool, typer.Option("--fine-tune", help="Train the whole network on fine labels, too, for 10 epochs.")
+]
+KeepFeatures = Annotated[
+    bool, typer.Option("--keep-features", help="Keep features, to verify or score again without training.")
+]
+Out = Annotated[Path | None, typer.Option(help="Output folder; default results/SUITE.")]
 
 
 def _load(plugins: list[Path] | None) -> None:
@@ -88,70 +136,58 @@ def _quickstart() -> None:
 
 @app.command()
 def run(  # noqa: PLR0913, every option is one of the command's
-    suite: Annotated[str, typer.Option(help="A named grid; see `c2f list suites`.")] = "",
-    tasks: Annotated[
-        str, typer.Option(help="Comma list; NAME, NAME@COARSE:FINE for other levels, NAME+MODIFIER as with --control.")
-    ] = "",
-    controls: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--control",
-            help="Add a modifier to every task: random-superclasses:SEED, merged-superclasses:K:SEED, "
-            "long-tail:FACTOR, imbalanced:N-N-…. Repeatable.",
-        ),
-    ] = None,
-    methods: Annotated[str, typer.Option(help="Comma list, or all; see `c2f list methods`.")] = "",
-    backbones: Annotated[str, typer.Option(help="Comma list; small variants or any timm name.")] = "",
-    seeds: Annotated[str, typer.Option(help="Comma list and ranges, e.g. 0-4 or 0,3,7-9.")] = "",
-    recipe: Annotated[str, typer.Option(help="Training hyper-parameters; see `c2f list recipes`.")] = "",
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Change a value: recipe.epochs=10, method.am_mixup.beta=5, backbone.resnet18.drop_path_rate=0.1. "
-            "Repeatable.",
-        ),
-    ] = None,
-    data_root: Annotated[
-        Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where the images are, in torchvision's layout.")
-    ] = Path("data"),
-    datasets_dir: Annotated[Path | None, typer.Option(help="A further folder of hierarchy YAMLs of your own.")] = None,
+    suite: Suite = "",
+    tasks: Tasks = "",
+    controls: Controls = None,
+    methods: Methods = "",
+    backbones: Backbones = "",
+    seeds: Seeds = "",
+    recipe: RecipeName = "",
+    changes: Changes = None,
+    data_root: ImagesRoot = Path("data"),
+    datasets_dir: DatasetsDir = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch images that are missing.")] = False,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out classes that have no images; rows name them.")
-    ] = False,
+    allow_missing: AllowMissing = False,
     plugin: Plugins = None,
-    track: Annotated[
-        int, typer.Option(min=0, help="Collapse metrics in history.csv every so many epochs, on validation images.")
-    ] = 0,
-    layers: Annotated[
-        bool, typer.Option("--layers", help="Collapse metrics at each hidden stage of the backbone, too.")
-    ] = False,
-    fine_tune: Annotated[
-        bool, typer.Option("--fine-tune", help="Train the whole network on fine labels, too, for 10 epochs.")
-    ] = False,
-    keep_features: Annotated[
-        bool, typer.Option("--keep-features", help="Keep features, to verify or score again without training.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Output folder; default results/SUITE.")] = None,
+    track: Track = 0,
+    layers: Layers = False,
+    fine_tune: FineTune = False,
+    keep_features: KeepFeatures = False,
+    out: Out = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
     limit: Annotated[int | None, typer.Option(min=0, help="Run at most so many cells.")] = None,
+    checkpoint_minutes: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Keep the state of a training every so many minutes, so that a kill costs no more; "
+            "0: only on SIGTERM and SIGUSR1.",
+        ),
+    ] = 10.0,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Training curves in OUT/tensorboard, for TensorBoard; an extra.")
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run a grid of cells and write results.csv; what is done already is skipped.
+
+    On SIGTERM or SIGUSR1 the running cell keeps its state; exit code 75 says that the same command goes on from there.
 
     With --suite (or nothing: the quickstart), the other options replace parts of it.
 
     With --tasks alone, --recipe is needed too; defaults: all methods, resnet18-thin, seeds 0-2.
     """
     from benchmark import options, sweep
+    from benchmark import tensorboard as curves
     from benchmark.console import StepDisplay
     from benchmark.schema import Measures
     from benchmark.store import Store
 
     started = time.perf_counter()
     _load(plugin)
+    if tensorboard:
+        curves.check()
     measures = Measures(track=track, layers=layers, fine_tune=fine_tune)
     request = options.Request(
         suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ()), measures
@@ -161,34 +197,39 @@ def run(  # noqa: PLR0913, every option is one of the command's
     folder = out or Path("results") / request.name
     store = Store(folder)
     store.open()
+    for line in store.set_aside_damaged():
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
     if not quiet:
         console.print("Preparing images and checking the plan …", style="dim")
     with StepDisplay(console, "decoding images", quiet) as display:
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
-    failed = _run_plan(plan, store, chosen_device, limit, retry_failed, quiet, keep_features)
+    todo = sweep.todo(plan, store, retry_failed)[:limit]
+    failed = _run_plan(plan, todo, store, chosen_device, quiet, keep_features, checkpoint_minutes, tensorboard)
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)
     if failed:
         raise typer.Exit(1)
 
 
-def _run_plan(
+def _run_plan(  # noqa: PLR0913, the parts of a run
     plan: "Plan",
+    todo: "list[Cell]",
     store: "Store",
     device: "torch.device",
-    limit: int | None,
-    retry_failed: bool,
     quiet: bool,
     keep_features: bool,
+    checkpoint_minutes: float,
+    tensorboard: bool,
 ) -> int:
     """Run what is missing; the number of cells that have failed."""
     from benchmark import sweep
+    from benchmark.checkpoint import Stop
     from benchmark.console import SweepDisplay
+    from benchmark.tensorboard import Logged
 
     for warning in dict.fromkeys(w for cell in plan.cells for w in cell.task.hierarchy.warnings):
         if not quiet:
             console.print(f"note: {escape(warning)}", style="yellow")
-    todo = sweep.todo(plan, store, retry_failed)[:limit]
     if not quiet:
         for left_out in plan.left_out:
             console.print(f"left out: {escape(left_out)}", style="yellow")
@@ -196,11 +237,12 @@ def _run_plan(
         console.print(f"{len(plan.cells)} cells: {done} done already, {len(todo)} to run on {device}.")
     try:
         with SweepDisplay(console, len(todo), quiet) as display:
-            sweep.run(todo, plan, store, device, display, keep_features)
-    except KeyboardInterrupt:
+            shown = Logged(display, store.folder / "tensorboard") if tensorboard else display
+            sweep.run(todo, plan, store, device, shown, keep_features, checkpoint_minutes)
+    except (KeyboardInterrupt, Stop) as stop:
         done = sum(store.has(cell.key) for cell in plan.cells)
         console.print(f"\nStopped: {done} of {len(plan.cells)} cells are stored. The same command goes on from there.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else REQUEUE) from None
     finally:
         store.merge()
     failed = sum(store.failed(cell.key) for cell in plan.cells)
@@ -218,6 +260,65 @@ def _show_results(plan: "Plan", store: "Store", seconds: float) -> None:
     if len(frame):
         show_results(console, frame)
     console.print(f"{store.folder / 'results.csv'} written; {seconds:.0f} s.", soft_wrap=True)
+
+
+@app.command()
+def plan(  # noqa: PLR0913, every option is one of the command's
+    suite: Suite = "",
+    tasks: Tasks = "",
+    controls: Controls = None,
+    methods: Methods = "",
+    backbones: Backbones = "",
+    seeds: Seeds = "",
+    recipe: RecipeName = "",
+    changes: Changes = None,
+    data_root: ImagesRoot = Path("data"),
+    datasets_dir: DatasetsDir = None,
+    allow_missing: AllowMissing = False,
+    plugin: Plugins = None,
+    track: Track = 0,
+    layers: Layers = False,
+    fine_tune: FineTune = False,
+    keep_features: KeepFeatures = False,
+    out: Out = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
+    rate: Annotated[
+        float, typer.Option(min=0, help="Images/s of every training, instead of a few steps that are timed here.")
+    ] = 0.0,
+    lite: Annotated[bool, typer.Option("--lite", help="Propose a part that costs little, and the command.")] = False,
+) -> None:
+    """Say what `c2f run` with the same options would cost, before anything is trained.
+
+    Cells that are done already, and cells that cannot run with the reason; hours of the others from a few steps of each
+    distinct training on this machine; memory and disk. Writes nothing but decoded images to the cache. Exit code 1 if
+    something cannot run. Examples:
+
+      c2f plan --suite cifar100 --data-root ~/data
+
+      c2f plan --suite cifar100 --rate 9000 --lite
+    """
+    from benchmark import options, sweep
+    from benchmark import plan as planning
+    from benchmark.console import StepDisplay, show_forecast, show_lite
+    from benchmark.schema import Measures
+    from benchmark.store import Store
+
+    _load(plugin)
+    measures = Measures(track=track, layers=layers, fine_tune=fine_tune)
+    request = options.Request(
+        suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ()), measures
+    )
+    grid = options.grid(request)
+    chosen = sweep.resolve_device(device)
+    setting = planning.Setting(data_root.expanduser(), datasets_dir, chosen, rate, keep_features, allow_missing)
+    store = Store(out or Path("results") / request.name)
+    with StepDisplay(console, "timing steps") as display:
+        found = planning.forecast(grid, store, setting, display)
+    show_forecast(console, found)
+    if lite:
+        show_lite(console, *planning.lite(grid, found))
+    if found.problems:
+        raise typer.Exit(1)
 
 
 @app.command("list")
@@ -966,7 +1067,7 @@ def accept(
 
 
 def main() -> None:
-    """The program: exit code 0, 1 if cells failed, 2 for bad input in one line, 130 after Ctrl-C."""
+    """The program: exit code 0, 1 if cells failed, 2 for bad input, 75 if told to stop, 130 after Ctrl-C."""
     debug = "--debug" in sys.argv[1:]
     # Accepted anywhere on the line, where people type it after something went wrong.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

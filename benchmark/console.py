@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from benchmark.check import Finding as FileFinding
     from benchmark.conformance import Finding
     from benchmark.doctor import Verdict as TaskVerdict
+    from benchmark.plan import Forecast
     from benchmark.report.board import Leaderboard
     from benchmark.report.collapse import Comparison
     from benchmark.submission.accept import Outcome
+    from benchmark.sweep import Grid
     from benchmark.verify import Verdict
 
 WRONG = ("different", "changed", "absent")  # verdicts that are no proof of a row
@@ -202,6 +204,56 @@ def show_doctor(console: Console, machine: Iterable[tuple[str, str]], verdicts: 
                 console.print(f"    {line}", markup=False, soft_wrap=True)
             ready, total = ready + len(verdict.tasks) * (state == "ready"), total + len(verdict.tasks)
     console.print(f"{ready} of {total} tasks can run here now.", style="bold")
+
+
+def show_forecast(console: Console, found: "Forecast") -> None:
+    """Print what a grid will cost, a line for each method on a task and backbone, and the sums."""
+    headings = ("method", "task", "backbone", "cells", "images/s", "each", "together")
+    lines = [
+        (
+            line.method,
+            line.task,
+            line.backbone,
+            str(line.cells),
+            f"{line.images_per_second:.0f}",
+            duration(line.seconds),
+            duration(line.cells * line.seconds),
+        )
+        for line in found.lines
+    ]
+    if lines:
+        console.print(plain_table(headings, lines))
+    for problem in found.problems:
+        console.print(f"cannot run: {problem}", style="red", markup=False, soft_wrap=True)
+    failed = f", {found.failed} failed (--retry-failed runs them)" * bool(found.failed)
+    console.print(f"{found.done} cells done already{failed}, {found.cells} to run.", style="bold")
+    if not found.cells:
+        return
+    known = f"{found.score_seconds:.0f} s of scoring a cell included, as in the rows that are there"
+    scoring = (
+        known if not math.isnan(found.score_seconds) else "scoring comes on top: no row tells yet how long it takes"
+    )
+    console.print(f"time: {duration(found.seconds)} one after the other; {scoring}.")
+    if not math.isnan(found.memory_mb):
+        console.print(f"memory: {found.memory_mb:.0f} MiB at most while steps were timed.")
+    console.print(f"disk: {found.disk_bytes / 1e6:.0f} MB, checkpoints of a cell among them.")
+    console.print(f"this machine has room for {found.at_once} cell{'s' * (found.at_once != 1)} at once.")
+
+
+def show_lite(console: Console, grid: "Grid", seconds: float) -> None:
+    """Print the part of a grid that costs little, as options of the same command."""
+    seeds = ",".join(str(seed) for seed in grid.seeds)
+    chosen = f"--tasks {grid.tasks[0]} --backbones {grid.backbones[0]} --seeds {seeds}"
+    console.print(
+        f"lite: {duration(seconds)} with {chosen} in place of the same options.", markup=False, soft_wrap=True
+    )
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 42 s, 3.5 min, 12.0 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def show_check(console: Console, files: int, findings: "Iterable[FileFinding]") -> int:

@@ -10,9 +10,10 @@ from typing import Protocol
 
 import torch
 
-from benchmark import backbones, data, registry
+from benchmark import backbones, checkpoint, data, registry
 from benchmark.backbones import Network
 from benchmark.cell import Shelf, run_cell
+from benchmark.checkpoint import Desk, Signals
 from benchmark.data import Decoded
 from benchmark.data.source import Watcher
 from benchmark.errors import InputError
@@ -170,28 +171,41 @@ def run(
     device: torch.device,
     display: Display,
     keep_features: bool = False,
+    checkpoint_minutes: float = checkpoint.MINUTES,
 ) -> Outcome:
     """Run cells in order; a failing one is recorded and the rest go on.
 
-    Cells whose features lie in the store are only scored.
+    Cells whose features lie in the store are only scored; training goes on from its last checkpoint.
 
     Raises:
         InputError: if the output folder cannot be written any more.
         KeyboardInterrupt: on Ctrl-C; finished cells are stored.
+        Stop: on SIGTERM or SIGUSR1; finished cells are stored, and the state of the one in training.
     """
-    outcome, shelf = Outcome(), Shelf(store.features, keep_features)
+    checkpoint.tidy(store.checkpoints, store.has)
+    with Signals() as signals:
+        desk = Desk(store.checkpoints, checkpoint_minutes, signals)
+        return _run(cells, plan, store, device, display, Shelf(store.features, keep_features), desk)
+
+
+def _run(
+    cells: Iterable[Cell], plan: Plan, store: Store, device: torch.device, display: Display, shelf: Shelf, desk: Desk
+) -> Outcome:
+    outcome = Outcome()
     for cell in cells:
+        desk.signals.raise_if_noted()
         started = time.perf_counter()
         monitor = display.cell_started(cell)
         problem = ""
         try:
-            row, predictions = run_cell(cell, plan.images[cell.task.name], device, monitor, shelf)
+            row, predictions = run_cell(cell, plan.images[cell.task.name], device, monitor, shelf, desk)
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
             store.fail(cell, problem, traceback.format_exc(), time.perf_counter() - started)
             outcome.failed += 1
         else:
             store.publish(row, predictions)
+            checkpoint.remove(store.checkpoints, cell.key)
             outcome.done += 1
         display.cell_finished(cell, time.perf_counter() - started, problem)
     return outcome

@@ -305,6 +305,39 @@ def test_a_run_that_is_stopped_goes_on_without_loss(tmp_path, how):
     assert len(pd.read_csv(tmp_path / "r" / "results.csv")) == 12
 
 
+def test_plan_tells_the_cost_and_by_its_exit_code_what_cannot_run(c2f, tmp_path):
+    wanted = ["plan", *SMALL[1:], "--seeds", "0-4", "--rate", "100", "--methods"]
+    code, out, _ = c2f(*wanted, "baseline,mixup", "--lite")
+    assert code == 0 and "0 cells done already, 10 to run." in out
+    assert " with --tasks toy --backbones test_resnet --seeds 0,1,2 in place" in out
+    assert list(tmp_path.iterdir()) == []
+    code, out, _ = c2f(*wanted, "baseline,transmix")
+    assert code == 1 and "cannot run: transmix cannot train test_resnet" in out and "5 to run" in out
+    c2f(*SMALL, "--methods", "baseline", "--seeds", 0, "--quiet")
+    assert "1 cells done already, 9 to run." in c2f(*wanted, "baseline,mixup")[1]
+    refused(c2f(*wanted, "baseline", "--rate", "-1"), "--rate")
+
+
+@pytest.mark.parametrize(("how", "codes"), [(signal.SIGTERM, {75}), (signal.SIGKILL, {-9})])
+def test_a_cell_that_is_stopped_goes_on_from_its_checkpoint(tmp_path, how, codes):
+    arguments = [*TOY, "--methods", "mixup", "--seeds", "0", "--set", "recipe.batch_size=16"]
+    arguments += ["--set", "recipe.epochs=12", "--checkpoint-minutes", "0.0001", "--out"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, ROOT / "run_benchmark.py", *arguments]
+    with subprocess.Popen([*command, "stopped"], stdout=subprocess.PIPE, env=environment, cwd=tmp_path) as process:
+        deadline = time.monotonic() + 100
+        while not list((tmp_path / "stopped" / "checkpoints").glob("*.safetensors")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(how)
+        process.communicate(timeout=60)
+    assert process.returncode in codes and not list((tmp_path / "stopped" / "cells").glob("[0-9a-f]*"))
+    for folder in ("stopped", "whole"):
+        subprocess.run([*command, folder, "--quiet"], env=environment, cwd=tmp_path, check=True)
+    stopped, whole = ((tmp_path / folder / "scores.csv").read_bytes() for folder in ("stopped", "whole"))
+    assert stopped == whole
+    assert list((tmp_path / "stopped" / "checkpoints").iterdir()) == []
+
+
 def test_table_shows_the_columns_asked_for(c2f):
     c2f(*SMALL, "--methods", "baseline", "--seeds", "0", "--quiet")
     code, out, _ = c2f("table", "results/custom", "--columns", "coarse_val_acc,nc1_fine", "--markdown")

@@ -17,7 +17,7 @@ LAYERS = [
     ["errors"],
     ["metrics"],
     ["schema"],
-    ["documents", "rng", "breeds", "resampling"],
+    ["documents", "rng", "breeds", "resampling", "checkpoint"],
     ["hierarchy", "variants"],
     ["data", "backbones"],
     ["methods"],
@@ -34,7 +34,7 @@ LAYERS = [
     ["cell"],
     ["store", "report"],
     ["speed_leaderboard", "sweep", "speed", "check", "doctor", "external", "verify"],
-    ["speed_scores", "standing", "submission"],
+    ["speed_scores", "standing", "submission", "plan", "tensorboard"],
     ["options", "catalogue", "console"],
     ["cli"],
 ]
