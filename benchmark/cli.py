@@ -14,8 +14,8 @@ import benchmark
 from benchmark.errors import InputError
 
 if TYPE_CHECKING:
-    import torch
-
+    from benchmark.launchers.base import Launcher
+    from benchmark.schema import Cell
     from benchmark.store import Store
     from benchmark.sweep import Plan
 
@@ -135,6 +135,9 @@ def run(  # noqa: PLR0913, every option is one of the command's
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Output folder; default results/SUITE.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
+    workers: Annotated[
+        int, typer.Option(min=1, help="Run so many cells at once, each on its share of the threads, or a GPU in turn.")
+    ] = 1,
     limit: Annotated[int | None, typer.Option(min=0, help="Run at most so many cells.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
@@ -147,6 +150,9 @@ def run(  # noqa: PLR0913, every option is one of the command's
     """
     from benchmark import options, sweep
     from benchmark.console import StepDisplay
+    from benchmark.launchers.base import Setting
+    from benchmark.launchers.in_process import InProcess
+    from benchmark.launchers.local import Local
     from benchmark.schema import Measures
     from benchmark.store import Store
 
@@ -165,22 +171,18 @@ def run(  # noqa: PLR0913, every option is one of the command's
         console.print("Preparing images and checking the plan …", style="dim")
     with StepDisplay(console, "decoding images", quiet) as display:
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
-    failed = _run_plan(plan, store, chosen_device, limit, retry_failed, quiet, keep_features)
+    todo = sweep.todo(plan, store, retry_failed)[:limit]
+    again = frozenset(cell.key for cell in todo if store.failed(cell.key))
+    setting = Setting(folder, str(chosen_device), keep_features, tuple(plugin or ()), again)
+    launcher = Local(setting, workers) if workers > 1 else InProcess(setting)
+    failed = _run_plan(plan, todo, store, launcher, quiet)
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)
     if failed:
         raise typer.Exit(1)
 
 
-def _run_plan(
-    plan: "Plan",
-    store: "Store",
-    device: "torch.device",
-    limit: int | None,
-    retry_failed: bool,
-    quiet: bool,
-    keep_features: bool,
-) -> int:
+def _run_plan(plan: "Plan", todo: "list[Cell]", store: "Store", launcher: "Launcher", quiet: bool) -> int:
     """Run what is missing; the number of cells that have failed."""
     from benchmark import sweep
     from benchmark.console import SweepDisplay
@@ -188,15 +190,14 @@ def _run_plan(
     for warning in dict.fromkeys(w for cell in plan.cells for w in cell.task.hierarchy.warnings):
         if not quiet:
             console.print(f"note: {escape(warning)}", style="yellow")
-    todo = sweep.todo(plan, store, retry_failed)[:limit]
     if not quiet:
         for left_out in plan.left_out:
             console.print(f"left out: {escape(left_out)}", style="yellow")
         done = sum(store.has(cell.key) for cell in plan.cells)
-        console.print(f"{len(plan.cells)} cells: {done} done already, {len(todo)} to run on {device}.")
+        console.print(f"{len(plan.cells)} cells: {done} done already, {len(todo)} to run {launcher.where}.")
     try:
         with SweepDisplay(console, len(todo), quiet) as display:
-            sweep.run(todo, plan, store, device, display, keep_features)
+            sweep.drive(launcher, todo, plan, display)
     except KeyboardInterrupt:
         done = sum(store.has(cell.key) for cell in plan.cells)
         console.print(f"\nStopped: {done} of {len(plan.cells)} cells are stored. The same command goes on from there.")

@@ -53,7 +53,7 @@ def describe(cell: Cell) -> str:
 
 
 class SweepDisplay:
-    """Progress of a sweep: one bar over cells, one over the images of the cell with its last epoch's figures."""
+    """Progress of a sweep: one bar over cells, and below it one over the images of every cell that is running."""
 
     def __init__(self, console: Console, cells: int, quiet: bool) -> None:
         self.console, self.cells, self.quiet = console, cells, quiet
@@ -69,9 +69,8 @@ class SweepDisplay:
             disable=quiet or not console.is_terminal,
         )
         self.over_cells = self.bars.add_task("cells", total=cells, note="")
-        self.over_images = self.bars.add_task("images", total=None, note="")
+        self.running: dict[str, CellDisplay] = {}
         self.finished = 0
-        self.last_line = time.monotonic()
 
     def __enter__(self) -> "SweepDisplay":
         if not self.bars.disable:
@@ -84,15 +83,17 @@ class SweepDisplay:
         if not self.bars.disable:  # older versions of rich end even a disabled display with a blank line
             self.bars.stop()
 
-    def cell_started(self, cell: Cell) -> "SweepDisplay":
-        """Name the cell on its bar."""
-        self.bars.reset(self.over_images, description=f"{cell.method} seed {cell.seed}", note="", total=None)
+    def cell_started(self, cell: Cell) -> "CellDisplay":
+        """A bar of its own, or that of its first attempt."""
         self.bars.update(self.over_cells, note=cell.task.name)
-        self.last_line = time.monotonic()
-        return self
+        if cell.key not in self.running:
+            self.running[cell.key] = CellDisplay(self, cell)
+        return self.running[cell.key]
 
     def cell_finished(self, cell: Cell, seconds: float, problem: str) -> None:
         """Advance; off a terminal, one line per cell."""
+        if shown := self.running.pop(cell.key, None):
+            self.bars.remove_task(shown.bar)
         self.finished += 1
         self.bars.advance(self.over_cells)
         if problem:
@@ -100,13 +101,22 @@ class SweepDisplay:
         elif not self.quiet and not self.console.is_terminal:
             self.console.print(f"{self.finished}/{self.cells} {describe(cell)}: {seconds:.1f} s", highlight=False)
 
+
+class CellDisplay:
+    """The monitor of one cell: a bar over its images with its last epoch's figures."""
+
+    def __init__(self, sweep: SweepDisplay, cell: Cell) -> None:
+        self.sweep, self.cell = sweep, cell
+        self.bar = sweep.bars.add_task(f"{cell.method} seed {cell.seed}", total=None, note="")
+        self.last_line = time.monotonic()
+
     def begin(self, images: int) -> None:
         """Training of the cell starts."""
-        self.bars.reset(self.over_images, total=images)
+        self.sweep.bars.reset(self.bar, total=images)
 
     def step(self, images: int) -> None:
         """A batch is done."""
-        self.bars.advance(self.over_images, images)
+        self.sweep.bars.advance(self.bar, images)
 
     def epoch(self, record: Mapping[str, float], epochs: int) -> None:
         """Show the epoch's loss, coarse validation accuracy and speed; off a terminal now and then a line."""
@@ -115,9 +125,11 @@ class SweepDisplay:
             f"coarse {record['val_acc']:.3f} {record['images_per_second']:.0f} img/s"
         )
         note += ", scoring …" if record["epoch"] + 1 == epochs else ""
-        self.bars.update(self.over_images, note=note)
-        if not self.quiet and not self.console.is_terminal and time.monotonic() - self.last_line > LINE_SECONDS:
-            self.console.print(f"    {note}", markup=False)
+        self.sweep.bars.update(self.bar, note=note)
+        plain = not self.sweep.quiet and not self.sweep.console.is_terminal
+        if plain and time.monotonic() - self.last_line > LINE_SECONDS:
+            several = f"{describe(self.cell)}: " if len(self.sweep.running) > 1 else ""
+            self.sweep.console.print(f"    {several}{note}", markup=False)
             self.last_line = time.monotonic()
 
 

@@ -11,12 +11,13 @@ import io
 import json
 import math
 import os
+import platform
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmark.errors import InputError
 from benchmark.metrics import FIGURE_COLUMNS, Figure, excess, wide
@@ -33,6 +34,8 @@ from benchmark.schema import (
 SHORT_COLUMNS = ("key", "task", "method", "method_params", "backbone", "recipe", "seed")  # of the long tables
 _TEXTS = ("metric", "split", "layer", "superclass")  # of a figure; a class may be called "inf"
 DRAFT_AGE_SECONDS = 24 * 3600  # drafts older than this belong to nobody alive
+
+FailureKind = Literal["exception", "nan", "out_of_memory", "killed", "timeout"]
 
 
 class Store:
@@ -113,14 +116,34 @@ class Store:
         """The file of a row's predictions; its name says which row of two writers it belongs to."""
         return self.predictions / f"{key}.{digest[:8]}.npz"
 
-    def fail(self, cell: Cell, reason: str, traceback: str, seconds: float) -> None:
-        """Record a failure, replacing an earlier one."""
+    def fail(
+        self,
+        cell: Cell,
+        reason: str,
+        traceback: str,
+        seconds: float,
+        kind: FailureKind = "exception",
+        log: Path | None = None,
+    ) -> None:
+        """Record a failure, replacing an earlier one.
+
+        Args:
+            cell: what was run.
+            reason: one line.
+            traceback: where it happened; empty if its process was killed.
+            seconds: from its beginning.
+            kind: the class of the reason.
+            log: what its process printed; recorded relative to this folder.
+        """
         record = {
             "schema": SCHEMA_VERSION,
             "cell": cell_columns(cell),
             "reason": reason,
             "traceback": traceback,
             "seconds": seconds,
+            "kind": kind,
+            "host": platform.node(),
+            "log": log.relative_to(self.folder).as_posix() if log else "",
         }
         with reporting(self.folder):
             (self.failures / f"{cell.key}.json").unlink(missing_ok=True)

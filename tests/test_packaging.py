@@ -33,6 +33,8 @@ LAYERS = [
     ["provenance"],
     ["cell"],
     ["store", "report"],
+    ["claims"],
+    ["launchers"],
     ["speed_leaderboard", "sweep", "speed", "check", "doctor", "external", "verify"],
     ["speed_scores", "standing", "submission"],
     ["options", "catalogue", "console"],
