@@ -140,6 +140,9 @@ def run(  # noqa: PLR0913, every option is one of the command's
     ] = 1,
     limit: Annotated[int | None, typer.Option(min=0, help="Run at most so many cells.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    log_json: Annotated[
+        Path | None, typer.Option("--log-json", metavar="FILE", help="Append what happens to FILE, a JSON line each.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run a grid of cells and write results.csv; what is done already is skipped.
@@ -148,7 +151,7 @@ def run(  # noqa: PLR0913, every option is one of the command's
 
     With --tasks alone, --recipe is needed too; defaults: all methods, resnet18-thin, seeds 0-2.
     """
-    from benchmark import options, sweep
+    from benchmark import options, status, sweep
     from benchmark.console import StepDisplay
     from benchmark.launchers.base import Setting
     from benchmark.launchers.in_process import InProcess
@@ -175,17 +178,21 @@ def run(  # noqa: PLR0913, every option is one of the command's
     again = frozenset(cell.key for cell in todo if store.failed(cell.key))
     setting = Setting(folder, str(chosen_device), keep_features, tuple(plugin or ()), again)
     launcher = Local(setting, workers) if workers > 1 else InProcess(setting)
-    failed = _run_plan(plan, todo, store, launcher, quiet)
+    status.note(store, plan.cells)
+    failed = _run_plan(plan, todo, store, launcher, log_json, quiet)
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)
     if failed:
         raise typer.Exit(1)
 
 
-def _run_plan(plan: "Plan", todo: "list[Cell]", store: "Store", launcher: "Launcher", quiet: bool) -> int:
+def _run_plan(
+    plan: "Plan", todo: "list[Cell]", store: "Store", launcher: "Launcher", log: Path | None, quiet: bool
+) -> int:
     """Run what is missing; the number of cells that have failed."""
     from benchmark import sweep
     from benchmark.console import SweepDisplay
+    from benchmark.events import Log
 
     for warning in dict.fromkeys(w for cell in plan.cells for w in cell.task.hierarchy.warnings):
         if not quiet:
@@ -197,7 +204,11 @@ def _run_plan(plan: "Plan", todo: "list[Cell]", store: "Store", launcher: "Launc
         console.print(f"{len(plan.cells)} cells: {done} done already, {len(todo)} to run {launcher.where}.")
     try:
         with SweepDisplay(console, len(todo), quiet) as display:
-            sweep.drive(launcher, todo, plan, display)
+            if log is None:
+                sweep.drive(launcher, todo, plan, display)
+            else:
+                with Log(log, display) as logged:
+                    sweep.drive(launcher, todo, plan, logged)
     except KeyboardInterrupt:
         done = sum(store.has(cell.key) for cell in plan.cells)
         console.print(f"\nStopped: {done} of {len(plan.cells)} cells are stored. The same command goes on from there.")
@@ -219,6 +230,23 @@ def _show_results(plan: "Plan", store: "Store", seconds: float) -> None:
     if len(frame):
         show_results(console, frame)
     console.print(f"{store.folder / 'results.csv'} written; {seconds:.0f} s.", soft_wrap=True)
+
+
+@app.command()
+def status(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+) -> None:
+    """Tell how far a results folder is: done, running with progress and time left, queued, failed, missing.
+
+    Exit code 0: all of the last launch is done. 3: cells are running or queued. 1: neither, and some failed or are
+    missing; the launch's command runs what is missing, and with --retry-failed what failed.
+    """
+    from benchmark import status as states
+    from benchmark.console import show_status
+
+    found = states.read(results)
+    show_status(console, results, found)
+    raise typer.Exit(found.exit_code)
 
 
 @app.command("list")

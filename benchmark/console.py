@@ -22,9 +22,11 @@ from rich.progress import (
 )
 from rich.table import Table as RichTable
 
+from benchmark.claims import BEAT_SECONDS, Running
 from benchmark.metrics import METRICS, Figure, is_headline
 from benchmark.report import collapse, compare, publication, table
 from benchmark.schema import Cell, Row
+from benchmark.status import Status, remaining_seconds
 
 if TYPE_CHECKING:
     from benchmark.check import Finding as FileFinding
@@ -172,6 +174,56 @@ class StepDisplay:
     def step(self, images: int) -> None:
         """So many are done."""
         self.bars.advance(self.task, images)
+
+
+def show_status(console: Console, folder: Path, status: Status) -> None:
+    """Print the counts, every running cell, and a few lines of what failed and what is missing."""
+    parts = {
+        "done": status.done,
+        "running": len(status.running),
+        "queued": len(status.queued),
+        "failed": len(status.failed),
+        "missing": len(status.missing),
+    }
+    counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "done")
+    console.print(f"{folder}: {status.planned} cells: {counts}.", style="bold", markup=False, soft_wrap=True)
+    if status.unknown:
+        console.print(f"queue unknown: {status.unknown}", style="yellow", markup=False, soft_wrap=True)
+    for running in status.running:
+        console.print(f"running {_running_line(running)}", markup=False, soft_wrap=True)
+    kinds = Counter(record.get("kind", "exception") for record in status.failed)
+    for kind, count in kinds.most_common():
+        console.print(f"failed, {kind.replace('_', ' ')}: {count}", style="red", markup=False)
+        for record in [record for record in status.failed if record.get("kind", "exception") == kind][:MOST_LINES]:
+            where = "".join(f"; {name} {record[name]}" for name in ("host", "log") if record.get(name))
+            line = f"    {_named(record['cell'])}: {record['reason']} ({record['seconds']:.0f} s{where})"
+            console.print(line, markup=False, soft_wrap=True)
+    for cell in status.missing[:MOST_LINES]:
+        console.print(f"missing {_named(cell)}", markup=False, soft_wrap=True)
+    if len(status.missing) > MOST_LINES:
+        console.print(f"… and {len(status.missing) - MOST_LINES} more; the launch's command runs them.")
+
+
+def _running_line(running: Running) -> str:
+    done, total = (running.progress.get(name, 0.0) for name in ("images", "total"))
+    far = f"{done / total:.0%}" if done < total else "scoring" if total else "preparing"
+    left = remaining_seconds(running)
+    ahead = f", {_clock(left)} of training left" if left else ""
+    silence = f", silent for {running.silent:.0f} s" if running.silent > 2 * BEAT_SECONDS else ""
+    place = f"{running.host}, process {running.pid}"
+    return f"{_named(running.cell)}: {far} after {_clock(running.seconds)}{ahead}; on {place}{silence}"
+
+
+def _named(cell: Mapping[str, object]) -> str:
+    parameters = "" if cell["method_params"] == "{}" else f" {cell['method_params']}"
+    return f"{cell['task']} {cell['method']}{parameters} {cell['backbone']} {cell['recipe']} seed {cell['seed']}"
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 def plain_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> RichTable:

@@ -161,6 +161,15 @@ class Store:
         """Every cell that has failed and not succeeded since, as it is stored, by key."""
         return (record for record in self._records(self.failures) if not self.has(record["cell"]["key"]))
 
+    def keys(self) -> tuple[set[str], set[str]]:
+        """Cells that are done, and cells that have failed and not succeeded since; by the names of files alone."""
+        done, failed = ({path.stem for path in folder.glob("*.json")} for folder in (self.cells, self.failures))
+        return done, failed - done
+
+    def failure(self, key: str) -> dict[str, Any]:
+        """A failed cell as it is stored."""
+        return _read(self.failures / f"{key}.json")
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every cell as a mapping with RESULT_COLUMNS; failed ones have `status` failed and a reason."""
         for record in self.records():
@@ -175,7 +184,7 @@ class Store:
         """Write results.csv, scores.csv and history.csv from the cells, each replaced as a whole."""
         with reporting(self.folder):
             for name, text in self._tables().items():
-                _replace(self.folder / name, text)
+                replace_whole(self.folder / name, text)
 
     def stale(self) -> list[str]:
         """Names of the merged tables that are not what the cells say."""
@@ -236,7 +245,7 @@ def _order(cell: Mapping[str, Any]) -> tuple[str, str, str, str, str, int]:
 def encode(record: Mapping[str, Any]) -> bytes:
     """Readable, and a line for each member of a list: rows are compared by eye and by version control."""
     parts = []
-    for name, value in _finite(record).items():
+    for name, value in finite(record).items():
         if isinstance(value, list):
             text = (
                 "[\n  " + ",\n  ".join(json.dumps(line, allow_nan=False) for line in value) + "\n ]" if value else "[]"
@@ -267,17 +276,17 @@ def write_once(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON has no NaN: undefined becomes null, infinities become strings that pandas and float() read."""
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
+        return {k: finite(v) for k, v in value.items()}
+    return [finite(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _number(value: Any) -> Any:
-    """What `_finite` made of a number, as a number again."""
+    """What `finite` made of a number, as a number again."""
     return math.nan if value is None else float(value) if value in ("inf", "-inf") else value
 
 
@@ -286,11 +295,12 @@ def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_finite(row) for row in rows)
+    writer.writerows(finite(row) for row in rows)
     return text.getvalue()
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_whole(path: Path, text: str) -> None:
+    """The file as a whole, or what was there before."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         draft.write_text(text, encoding="utf-8", newline="")

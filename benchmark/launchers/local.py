@@ -40,6 +40,7 @@ class Hand:
     connection: Connection
     ready: bool = False
     cell: Cell | None = None
+    began: float = 0.0  # monotonic time at which it got the cell
     monitor: Monitor | None = None
 
 
@@ -99,7 +100,7 @@ class Local:
     def _assign(self) -> None:
         for hand in self.hands:
             if hand.ready and not hand.cell and (cell := self._next()):
-                hand.cell = cell
+                hand.cell, hand.began = cell, time.monotonic()
                 hand.connection.send((cell, self.images[cell.task.name].entry))
 
     def _next(self) -> Cell | None:
@@ -151,8 +152,9 @@ class Local:
             ending = self.bench.settled(cell) or Ending("busy")
             if ending.state == "busy" and self.deaths[cell.key] >= TRIES:
                 problem = f"killed: {TRIES} times its process {manner}"
-                self.bench.store.fail(cell, problem, "", 0.0, "killed", log_of(self.setting.results, cell))
-                ending = Ending("failed", problem=problem)
+                seconds = time.monotonic() - hand.began
+                self.bench.store.fail(cell, problem, "", seconds, "killed", log_of(self.setting.results, cell))
+                ending = Ending("failed", seconds, problem)
             self._end(hand, ending, display, outcome)
         hand.connection.close()
         self.hands[self.hands.index(hand)] = self._hire(hand.number)
