@@ -14,7 +14,8 @@ import benchmark
 from benchmark.errors import InputError
 
 if TYPE_CHECKING:
-    from benchmark.launchers.base import Launcher
+    from benchmark.launchers.base import Launcher, Setting
+    from benchmark.launchers.slurm import Resources
     from benchmark.schema import Cell
     from benchmark.store import Store
     from benchmark.sweep import Plan
@@ -45,6 +46,7 @@ app = typer.Typer(
     ),
 )
 console = Console(highlight=False)
+SLURM = "Slurm (with --launcher slurm)"
 
 Plugins = Annotated[
     list[Path] | None,
@@ -138,6 +140,30 @@ def run(  # noqa: PLR0913, every option is one of the command's
     workers: Annotated[
         int, typer.Option(min=1, help="Run so many cells at once, each on its share of the threads, or a GPU in turn.")
     ] = 1,
+    launcher: Annotated[str, typer.Option(help="local, or slurm: a job of the cluster per cell.")] = "local",
+    partition: Annotated[str, typer.Option(help="Of Slurm.", rich_help_panel=SLURM)] = "",
+    gpus: Annotated[int, typer.Option(min=0, help="Of each job.", rich_help_panel=SLURM)] = 0,
+    cpus: Annotated[int, typer.Option(min=0, help="Of each job.", rich_help_panel=SLURM)] = 0,
+    mem: Annotated[str, typer.Option(help="Of each job, e.g. 16GB.", rich_help_panel=SLURM)] = "",
+    time_limit: Annotated[
+        str,
+        typer.Option(
+            "--time", help="Of each job: minutes, or 4:00:00; then it is queued again.", rich_help_panel=SLURM
+        ),
+    ] = "60",
+    account: Annotated[str, typer.Option(help="That pays.", rich_help_panel=SLURM)] = "",
+    qos: Annotated[str, typer.Option(help="Quality of service.", rich_help_panel=SLURM)] = "",
+    array_parallelism: Annotated[int, typer.Option(min=1, help="So many jobs at once.", rich_help_panel=SLURM)] = 256,
+    setup: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A shell line that each job begins with, e.g. 'module load cuda'. Repeatable.", rich_help_panel=SLURM
+        ),
+    ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Watch the jobs until all have ended; Ctrl-C cancels them.", rich_help_panel=SLURM),
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=0, help="Run at most so many cells.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     log_json: Annotated[
@@ -153,9 +179,8 @@ def run(  # noqa: PLR0913, every option is one of the command's
     """
     from benchmark import options, status, sweep
     from benchmark.console import StepDisplay
+    from benchmark.launchers import slurm
     from benchmark.launchers.base import Setting
-    from benchmark.launchers.in_process import InProcess
-    from benchmark.launchers.local import Local
     from benchmark.schema import Measures
     from benchmark.store import Store
 
@@ -166,7 +191,9 @@ def run(  # noqa: PLR0913, every option is one of the command's
         suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ()), measures
     )
     grid = options.grid(request)
-    chosen_device = sweep.resolve_device(device)
+    options.check_launcher(launcher, workers)
+    remote = launcher == "slurm"
+    chosen_device = device if remote else str(sweep.resolve_device(device))
     folder = out or Path("results") / request.name
     store = Store(folder)
     store.open()
@@ -176,14 +203,37 @@ def run(  # noqa: PLR0913, every option is one of the command's
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
     todo = sweep.todo(plan, store, retry_failed)[:limit]
     again = frozenset(cell.key for cell in todo if store.failed(cell.key))
-    setting = Setting(folder, str(chosen_device), keep_features, tuple(plugin or ()), again)
-    launcher = Local(setting, workers) if workers > 1 else InProcess(setting)
+    setting = Setting(folder, chosen_device, keep_features, tuple(path.resolve() for path in plugin or ()), again)
+    asked = (partition, gpus, cpus, mem, account, qos, array_parallelism, tuple(setup or ()))
+    engine = _engine(setting, workers, slurm.Resources(slurm.minutes(time_limit), *asked) if remote else None)
     status.note(store, plan.cells)
-    failed = _run_plan(plan, todo, store, launcher, log_json, quiet)
+    if remote and not wait and todo:
+        _detach(engine, plan, todo, folder)
+        return
+    failed = _run_plan(plan, todo, store, engine, log_json, quiet)
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)
     if failed:
         raise typer.Exit(1)
+
+
+def _engine(setting: "Setting", workers: int, resources: "Resources | None") -> "Launcher":
+    """Slurm if its resources are given, else this machine."""
+    from benchmark.launchers.in_process import InProcess
+    from benchmark.launchers.local import Local
+    from benchmark.launchers.slurm import Slurm
+
+    if resources:
+        return Slurm(setting, resources)
+    return Local(setting, workers) if workers > 1 else InProcess(setting)
+
+
+def _detach(engine: "Launcher", plan: "Plan", todo: "list[Cell]", folder: Path) -> None:
+    """Queue what is missing, and tell how to see it."""
+    engine.submit(todo, plan.images)
+    done = len(plan.cells) - len(todo)
+    console.print(f"{len(plan.cells)} cells: {done} done or failed already, {len(todo)} queued {engine.where}.")
+    console.print(f"c2f status {folder} shows how far they are, c2f cancel {folder} ends them.", soft_wrap=True)
 
 
 def _run_plan(
@@ -247,6 +297,21 @@ def status(
     found = states.read(results)
     show_status(console, results, found)
     raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def cancel(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+) -> None:
+    """End the Slurm jobs of a results folder, queued or running. Rows that are there stay.
+
+    What runs on this machine is ended by Ctrl-C where it was started.
+    """
+    from benchmark import jobs
+    from benchmark.store import Store
+
+    Store(results).check_schema()
+    console.print(f"{jobs.cancel(results)} jobs ended. The launch's command goes on from there.")
 
 
 @app.command("list")

@@ -46,6 +46,11 @@ def noted(results: Path) -> dict[str, str]:
     return found
 
 
+def log(results: Path, job: str) -> Path:
+    """What a job wrote to its standard error, as submitit names it."""
+    return folder(results) / job / f"{job}_0_log.err"
+
+
 def states(ids: Collection[str]) -> dict[str, str]:
     """Slurm's state of each job that it still knows to be waiting or at work, e.g. PENDING; by id.
 
