@@ -37,6 +37,7 @@ app = typer.Typer(
         "  c2f run --suite cifar100 --data-root ~/data --download\n\n"
         "  c2f run --tasks digits-halves --methods baseline,am_mixup --recipe quickstart --seeds 0-4\n\n"
         "  c2f run --suite quickstart --set method.am_mixup.beta=5 --out results/beta5\n\n"
+        "  c2f run --suite cifar100 --launcher slurm --gpus 1 --time 4:00:00    c2f status results/cifar100\n\n"
         "  c2f run --tasks fashion-mnist-groups --recipe fashion-cpu --control random-superclasses:0\n\n"
         "  c2f score features.npz --task cifar100-superclass    c2f verify results/published\n\n"
         "  c2f report collapse results/published/methods --out report\n\n"

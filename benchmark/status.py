@@ -74,7 +74,8 @@ def read(folder: Path) -> Status:
         queued, unknown = set[str](), str(error)
     failed -= busy | queued
     planned = _planned(store) or dict.fromkeys(done | failed)
-    absent = [cell for key, cell in planned.items() if key not in done | busy | queued | failed]
+    known = done | busy | queued | failed
+    absent = [cell for key, cell in planned.items() if key not in known]
     return Status(
         planned=len(planned),
         done=len(done & planned.keys()),

@@ -310,4 +310,5 @@ def _device(name: str) -> str:
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
     """SIGTERM, of scancel or before a preemption: the claim of the cell is released on the way out."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the way out
     sys.exit(128 + signal.SIGTERM)

@@ -134,6 +134,7 @@ def _logged(path: Path) -> Iterator[None]:
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
     """SIGTERM: the claim of the cell is released on the way out."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the way out
     sys.exit(128 + signal.SIGTERM)
 
 
