@@ -163,7 +163,10 @@ class Store:
 
     def keys(self) -> tuple[set[str], set[str]]:
         """Cells that are done, and cells that have failed and not succeeded since; by the names of files alone."""
-        done, failed = ({path.stem for path in folder.glob("*.json")} for folder in (self.cells, self.failures))
+        done, failed = (
+            {name.removesuffix(".json") for name in os.listdir(folder) if name.endswith(".json") and name[0] != "."}
+            for folder in (self.cells, self.failures)
+        )
         return done, failed - done
 
     def failure(self, key: str) -> dict[str, Any]:
