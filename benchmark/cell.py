@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import torch
 
+import benchmark
 from benchmark import archive, backbones, data, provenance, registry, rng, tracking
 from benchmark.backbones import Network
+from benchmark.checkpoint import Desk, Keeper, Unkept
 from benchmark.data import Decoded, policy
 from benchmark.features import by_layer, extract, pooled
-from benchmark.pretrain import Monitor, Streams, pretrain
+from benchmark.pretrain import Monitor, Streams, autocast_dtype, pretrain
 from benchmark.probes import fine_tune
 from benchmark.rng import Purpose
 from benchmark.schema import Cell, Cost, Data, Features, Labels, Provenance, Recipe, Row, Task
@@ -42,7 +44,14 @@ class Shelf:
         return self.folder / f"{cell.features_key}.safetensors"
 
 
-def run_cell(cell: Cell, decoded: Decoded, device: torch.device, monitor: Monitor, shelf: Shelf) -> tuple[Row, bytes]:
+def run_cell(
+    cell: Cell,
+    decoded: Decoded,
+    device: torch.device,
+    monitor: Monitor,
+    shelf: Shelf,
+    desk: Desk | None = None,
+) -> tuple[Row, bytes]:
     """Pretrain on coarse labels, freeze, extract, score; only score where the features are at hand.
 
     Args:
@@ -51,6 +60,7 @@ def run_cell(cell: Cell, decoded: Decoded, device: torch.device, monitor: Monito
         device: where to run.
         monitor: told of training progress.
         shelf: features of earlier runs.
+        desk: where training leaves its state now and then, and goes on from; none: it starts anew.
 
     Returns:
         The row, and the packed predictions whose digest it holds.
@@ -59,12 +69,13 @@ def run_cell(cell: Cell, decoded: Decoded, device: torch.device, monitor: Monito
         InputError: if the backbone does not fit the images.
         FloatingPointError: if training diverges.
         ValueError: if the features have no direction (a dead network).
+        Stop: if a signal that the desk knows of came while the network was trained.
     """
     kept = shelf.path(cell)
     if kept.exists():
         features, labels, record = archive.recall(kept)
     else:
-        features, labels, record = _train(cell, decoded, device, monitor)
+        features, labels, record = _train(cell, decoded, device, monitor, desk)
         if shelf.keep:
             archive.keep(kept, features, labels, record)
     started = time.perf_counter()
@@ -110,7 +121,7 @@ def labels_of(splits: Data, source: Data, task: Task) -> Labels:
 
 
 def _train(
-    cell: Cell, decoded: Decoded, device: torch.device, monitor: Monitor
+    cell: Cell, decoded: Decoded, device: torch.device, monitor: Monitor, desk: Desk | None
 ) -> tuple[Features, Labels, dict[str, Any]]:
     """What scores are computed from, and the rest of the row as plain values."""
     task, recipe = cell.task, _recipe(cell)
@@ -124,9 +135,11 @@ def _train(
 
     untrained = pooled(network.to(device), splits.test.images, pixels, device)
     observe = tracking.observer(network, source.val, task.pretraining, cell.measures.track, pixels, device)
+    pretraining, fine_tuning = (_keeper(desk, cell, phase, device) for phase in ("pretrain", "tune"))
+    streams = _streams(cell, PRETRAINING)
     started = time.perf_counter()
     history = pretrain(
-        network, method, recipe, (coarse_train, coarse_val), _streams(cell, PRETRAINING), device, monitor, observe
+        network, method, recipe, (coarse_train, coarse_val), streams, device, monitor, observe, pretraining
     )
     trained = time.perf_counter()
     features = extract(network, splits, source if task.hierarchy.target else None, pixels, device)
@@ -138,20 +151,29 @@ def _train(
     extracted = time.perf_counter()
     if cell.measures.fine_tune:
         seed = rng.seed(cell, "tune-init")
-        tuned = fine_tune.predict(network, splits, recipe, _streams(cell, FINE_TUNING), seed, device)
+        tuned = fine_tune.predict(network, splits, recipe, _streams(cell, FINE_TUNING), seed, device, fine_tuning)
         features = dataclasses.replace(features, tuned=tuned)
     record = {
         "history": history,
         "cost": {
-            "pretrain_seconds": trained - started,
+            "pretrain_seconds": trained - started + pretraining.earlier_seconds,
             "extract_seconds": extracted - trained,
-            "fine_tune_seconds": time.perf_counter() - extracted,
+            "fine_tune_seconds": time.perf_counter() - extracted + fine_tuning.earlier_seconds,
             "images_per_second": statistics.median(epoch["images_per_second"] for epoch in history),
             "peak_memory_mb": _peak_memory_mb(device),
         },
         "provenance": provenance.collect(cell, device, _split_digest(source, splits)),
     }
     return features, labels_of(splits, source, task), record
+
+
+def _keeper(desk: Desk | None, cell: Cell, phase: str, device: torch.device) -> Keeper:
+    """What a phase of training goes on from is exact only where all of this is as it was."""
+    dtype = autocast_dtype(_recipe(cell).precision, device)
+    precision = "bf16" if dtype else "fp32"
+    versions = {"c2f": benchmark.__version__, "torch": str(torch.__version__)}
+    here = {**versions, "device": device.type, "precision": precision}
+    return desk.keeper(cell.key, phase, here) if desk else Unkept()
 
 
 def _recipe(cell: Cell) -> Recipe:

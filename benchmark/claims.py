@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.schema import Cell, cell_columns, digest
-from benchmark.store import encode, reporting, write_once
+from benchmark.store import draft_of, encode, reporting, write_once
 
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
@@ -135,6 +135,11 @@ class Claims:
         now = self._now()
         return [found for path in sorted(self.folder.glob("*.json")) if (found := self._seen(path, now))]
 
+    def tidy(self) -> None:
+        """Remove the claims of owners that are gone."""
+        for path in self.folder.glob("*.json"):
+            self._discarded(path)
+
     def _seen(self, path: Path, now: float) -> Running | None:
         record = _read(path)
         try:
@@ -157,7 +162,7 @@ class Claims:
         found = _read(path)
         if self._alive(path, found, self._now()):
             return False
-        tomb = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        tomb = draft_of(path)
         try:
             path.rename(tomb)
         except FileNotFoundError:
@@ -180,7 +185,7 @@ class Claims:
 
     def _now(self) -> float:
         """The time by the clock of the file system, which is what gives files theirs."""
-        probe = self.folder / f".now.{platform.node()}.{uuid.uuid4().hex}"
+        probe = draft_of(self.folder / "now")
         try:
             probe.touch()
             return probe.stat().st_mtime

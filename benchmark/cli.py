@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Typer brings its own click since 0.2x and took the real one before; this is ClickException in either.
 CommandLineError: Any = typer.BadParameter.mro()[2]
 
+REQUEUE = 75  # exit code after SIGTERM or SIGUSR1: sysexits.h has it for "temporary failure, try again"
+
 app = typer.Typer(
     name="c2f",
     no_args_is_help=False,
@@ -166,6 +168,14 @@ def run(  # noqa: PLR0913, every option is one of the command's
         typer.Option("--wait", help="Watch the jobs until all have ended; Ctrl-C cancels them.", rich_help_panel=SLURM),
     ] = False,
     limit: Annotated[int | None, typer.Option(min=0, help="Run at most so many cells.")] = None,
+    checkpoint_minutes: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Keep the state of a training every so many minutes, so that a kill costs no more; "
+            "0: only on SIGTERM and SIGUSR1.",
+        ),
+    ] = 10.0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     log_json: Annotated[
         Path | None, typer.Option("--log-json", metavar="FILE", help="Append what happens to FILE, a JSON line each.")
@@ -173,6 +183,8 @@ def run(  # noqa: PLR0913, every option is one of the command's
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run a grid of cells and write results.csv; what is done already is skipped.
+
+    On SIGTERM or SIGUSR1 the running cell keeps its state; exit code 75 says that the same command goes on from there.
 
     With --suite (or nothing: the quickstart), the other options replace parts of it.
 
@@ -198,13 +210,16 @@ def run(  # noqa: PLR0913, every option is one of the command's
     folder = out or Path("results") / request.name
     store = Store(folder)
     store.open()
+    for line in store.set_aside_damaged():
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
     if not quiet:
         console.print("Preparing images and checking the plan …", style="dim")
     with StepDisplay(console, "decoding images", quiet) as display:
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
     todo = sweep.todo(plan, store, retry_failed)[:limit]
     again = frozenset(cell.key for cell in todo if store.failed(cell.key))
-    setting = Setting(folder, chosen_device, keep_features, tuple(path.resolve() for path in plugin or ()), again)
+    plugins = tuple(path.resolve() for path in plugin or ())
+    setting = Setting(folder, chosen_device, keep_features, checkpoint_minutes, plugins, again)
     asked = (partition, gpus, cpus, mem, account, qos, array_parallelism, tuple(setup or ()))
     engine = _engine(setting, workers, slurm.Resources(slurm.minutes(time_limit), *asked) if remote else None)
     status.note(store, plan.cells)
@@ -242,6 +257,7 @@ def _run_plan(
 ) -> int:
     """Run what is missing; the number of cells that have failed."""
     from benchmark import sweep
+    from benchmark.checkpoint import Stop
     from benchmark.console import SweepDisplay
     from benchmark.events import Log
 
@@ -260,10 +276,10 @@ def _run_plan(
             else:
                 with Log(log, display) as logged:
                     sweep.drive(launcher, todo, plan, logged)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stop) as stop:
         done = sum(store.has(cell.key) for cell in plan.cells)
         console.print(f"\nStopped: {done} of {len(plan.cells)} cells are stored. The same command goes on from there.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else REQUEUE) from None
     finally:
         store.merge()
     failed = sum(store.failed(cell.key) for cell in plan.cells)
@@ -1063,7 +1079,7 @@ def accept(
 
 
 def main() -> None:
-    """The program: exit code 0, 1 if cells failed, 2 for bad input in one line, 130 after Ctrl-C."""
+    """The program: exit code 0, 1 if cells failed, 2 for bad input, 75 if told to stop, 130 after Ctrl-C."""
     debug = "--debug" in sys.argv[1:]
     # Accepted anywhere on the line, where people type it after something went wrong.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

@@ -1,6 +1,7 @@
 """The training loop; the only one. It sees coarse labels, never a fine one, never test, and keeps the last epoch."""
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from benchmark.backbones import Network
+from benchmark.checkpoint import Keeper, State, Unkept
 from benchmark.data import policy
 from benchmark.methods.base import Method, Progress
 from benchmark.schema import CoarseSplit, Images, Recipe, Split
@@ -75,6 +77,19 @@ class Trainer:
     streams: Streams
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a training run is, beside what its network, optimiser and streams tell."""
+
+    epoch: int
+    history: Sequence[dict[str, float]]  # of the epochs before
+    order: Tensor  # state of the stream of batches as the epoch began
+    lr: float  # as the epoch began
+    loss: Tensor  # () float32, the sum over the steps of the epoch that are done
+    step: int = 0  # how many those are
+    seconds: float = 0.0  # that they took
+
+
 def pretrain(  # noqa: PLR0913, the parts of a training run
     network: Network,
     method: Method,
@@ -84,6 +99,7 @@ def pretrain(  # noqa: PLR0913, the parts of a training run
     device: torch.device,
     monitor: Monitor,
     observe: Callable[[int, int], Mapping[str, float]] = lambda _epoch, _epochs: {},
+    keeper: Keeper = Unkept(),  # noqa: B008, it has no state
 ) -> list[dict[str, float]]:
     """Train a network in place.
 
@@ -96,6 +112,7 @@ def pretrain(  # noqa: PLR0913, the parts of a training run
         device: where to train.
         monitor: told of every step and epoch.
         observe: given each epoch and their number once it is trained; what it returns joins the epoch's record.
+        keeper: gives the state to go on from, and takes one between two steps whenever it is due.
 
     Returns:
         One record per epoch, HISTORY_COLUMNS, the method's diagnostics and what was observed: `train_acc` and `val_acc`
@@ -104,21 +121,23 @@ def pretrain(  # noqa: PLR0913, the parts of a training run
 
     Raises:
         FloatingPointError: if the loss of an epoch is not finite.
+        Stop: if the keeper was told to stop; called again, training goes on, bit by bit, as if never stopped.
     """
     trainer = prepare(network, method, recipe, splits[0], streams, device)
     monitored = [_placed(subset(split, MONITORED), device) for split in splits]
-    batch = min(recipe.batch_size, len(splits[0].labels))
-    monitor.begin(recipe.epochs * steps_per_epoch(len(splits[0].labels), recipe) * batch)
-    history: list[dict[str, float]] = []
+    batch, steps = min(recipe.batch_size, len(splits[0].labels)), steps_per_epoch(len(splits[0].labels), recipe)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(streams.dropout)
-        for epoch in range(recipe.epochs):
-            train_acc = history[-1]["train_acc"] if history else 0.0
-            progress = Progress(epoch, epoch / recipe.epochs, train_acc, trainer.class_counts)
-            history.append(_measured_epoch(trainer, progress, monitored, monitor))
-            history[-1].update(observe(epoch, recipe.epochs))
-            monitor.epoch(history[-1], recipe.epochs)
-    return history
+        state = keeper.recall()
+        place = _restored(trainer, state) if state else _epoch_begun(trainer, ())
+        monitor.begin(recipe.epochs * steps * batch)
+        monitor.step((place.epoch * steps + place.step) * batch)
+        while place.epoch < recipe.epochs:
+            record = _measured_epoch(trainer, place, monitored, monitor, keeper)
+            record.update(observe(place.epoch, recipe.epochs))
+            monitor.epoch(record, recipe.epochs)
+            place = _epoch_begun(trainer, (*place.history, record))
+    return list(place.history)
 
 
 def prepare(
@@ -224,41 +243,118 @@ def _has_bf16(device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def _measured_epoch(
-    trainer: Trainer, progress: Progress, monitored: Sequence[CoarseSplit], monitor: Monitor
-) -> dict[str, float]:
-    """Train for an epoch; its line of history.csv."""
+def _epoch_begun(trainer: Trainer, history: Sequence[dict[str, float]]) -> Place:
+    """The place after so many epochs."""
     lr = trainer.optimizer.param_groups[0]["lr"]
-    started = time.perf_counter()
-    loss, images = _epoch(trainer, progress, monitor)
-    seconds = time.perf_counter() - started
+    return Place(len(history), history, trainer.streams.order.get_state(), lr, torch.zeros((), device=trainer.device))
+
+
+def _measured_epoch(
+    trainer: Trainer, place: Place, monitored: Sequence[CoarseSplit], monitor: Monitor, keeper: Keeper
+) -> dict[str, float]:
+    """Train for an epoch, or what is left of it; its line of history.csv."""
+    train_acc = place.history[-1]["train_acc"] if place.history else 0.0
+    progress = Progress(place.epoch, place.epoch / trainer.recipe.epochs, train_acc, trainer.class_counts)
+    done = _epoch(trainer, progress, place, monitor, keeper)
+    loss = float(done.loss) / done.step
     if not math.isfinite(loss):
-        raise FloatingPointError(f"loss became {loss} in epoch {progress.epoch}; lower recipe.lr")
+        raise FloatingPointError(f"loss became {loss} in epoch {place.epoch}; lower recipe.lr")
     train_acc, val_acc = (accuracy(trainer, split) for split in monitored)
     return {
-        "epoch": progress.epoch,
-        "lr": lr,
+        "epoch": place.epoch,
+        "lr": place.lr,
         "loss": loss,
         "train_acc": train_acc,
         "val_acc": val_acc,
-        "epoch_seconds": seconds,
-        "images_per_second": images / seconds,
+        "epoch_seconds": done.seconds,
+        "images_per_second": done.step * min(trainer.recipe.batch_size, len(trainer.train.labels)) / done.seconds,
         **trainer.method.diagnostics(progress),
     }
 
 
-def _epoch(trainer: Trainer, progress: Progress, monitor: Monitor) -> tuple[float, int]:
-    """Mean loss and number of images of one epoch."""
+def _epoch(trainer: Trainer, progress: Progress, place: Place, monitor: Monitor, keeper: Keeper) -> Place:
+    """The place at the end of the epoch."""
     trainer.network.train()
-    total, images, steps = torch.zeros((), device=trainer.device), 0, 0
+    started = time.perf_counter() - place.seconds
     count = steps_per_epoch(len(trainer.train.labels), trainer.recipe)
-    for index in batches(trainer):
-        fraction = (progress.epoch + steps / count) / trainer.recipe.epochs
-        here = dataclasses.replace(progress, fraction=fraction)
-        total += train_step(trainer, index, here)
-        images, steps = images + len(index), steps + 1
+    loss, step = place.loss, place.step
+    for index in itertools.islice(batches(trainer), step, None):
+        fraction = (progress.epoch + step / count) / trainer.recipe.epochs
+        loss = loss + train_step(trainer, index, dataclasses.replace(progress, fraction=fraction))
+        step += 1
         monitor.step(len(index))
-    return float(total) / steps, images
+        if keeper.due():
+            here = dataclasses.replace(place, loss=loss, step=step, seconds=time.perf_counter() - started)
+            keeper.keep(_captured(trainer, here))
+    total = float(loss)  # waits for the device, so the seconds are of all steps
+    return dataclasses.replace(place, loss=torch.tensor(total), step=step, seconds=time.perf_counter() - started)
+
+
+def _captured(trainer: Trainer, place: Place) -> State:
+    """All that the rest of the training depends on, between two steps: there are no gradients then."""
+    optimizer, streams = trainer.optimizer, trainer.streams
+    tensors = {f"network.{name}": value for name, value in trainer.network.state_dict().items()}
+    for i, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items() if isinstance(value, Tensor)}
+    tensors |= {"stream.order": place.order, "stream.policy": streams.policy.get_state()}
+    tensors |= {"stream.mix": streams.mix.get_state(), "stream.torch": torch.get_rng_state(), "loss": place.loss}
+    if trainer.device.type == "cuda":
+        tensors["stream.cuda"] = torch.cuda.get_rng_state(trainer.device)
+    values = {
+        "epoch": place.epoch,
+        "step": place.step,
+        "seconds_of_epoch": place.seconds,
+        "lr_of_epoch": place.lr,
+        "history": list(place.history),
+        "lr": [group["lr"] for group in optimizer.param_groups],
+        "scheduler": trainer.scheduler.state_dict(),
+    }
+    steps = place.epoch * steps_per_epoch(len(trainer.train.labels), trainer.recipe) + place.step
+    return State(steps, tensors, values)
+
+
+def _restored(trainer: Trainer, state: State) -> Place:
+    """Put a captured state back; the place it was captured at."""
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "stream": {}, "loss": {}}
+    for name, tensor in state.tensors.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = tensor
+    values, stream = state.values, parts["stream"]
+    trainer.network.load_state_dict(parts["network"])
+    _restore_moments(trainer.optimizer, parts["optimizer"])
+    for group, lr in zip(trainer.optimizer.param_groups, values["lr"], strict=True):
+        group["lr"] = lr
+    trainer.scheduler.load_state_dict(values["scheduler"])
+    for generator, name in (
+        (trainer.streams.order, "order"),
+        (trainer.streams.policy, "policy"),
+        (trainer.streams.mix, "mix"),
+    ):
+        generator.set_state(stream[name])
+    torch.set_rng_state(stream["torch"])
+    if trainer.device.type == "cuda":
+        torch.cuda.set_rng_state(stream["cuda"], trainer.device)
+    return Place(
+        epoch=values["epoch"],
+        history=values["history"],
+        order=stream["order"],
+        lr=values["lr_of_epoch"],
+        loss=parts["loss"][""].to(trainer.device),
+        step=values["step"],
+        seconds=values["seconds_of_epoch"],
+    )
+
+
+def _restore_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+    """Momentum and the like, laid out in memory as their parameters are: fused kernels take it for granted."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in moments.items():
+        number, _, kind = name.partition(".")
+        like = parameters[int(number)]
+        laid = torch.empty_like(like, dtype=value.dtype).copy_(value) if value.shape == like.shape else value
+        state.setdefault(int(number), {})[kind] = laid.detach()
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _placed(split: CoarseSplit, device: torch.device) -> CoarseSplit:

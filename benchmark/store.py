@@ -1,7 +1,8 @@
 """Rows on disk: one JSON per cell, whole or absent, first writer wins; CSVs are merged from them at any time.
 
 `cells/<key>.json` are the truth. A failed cell leaves `failures/<key>.json`, which a later success outranks. Beside a
-row lie its predictions, `predictions/<key>.<digest>.npz`, and its features if they were kept.
+row lie its predictions, `predictions/<key>.<digest>.npz`, and its features if they were kept. A cell in training has
+`checkpoints/`.
 """
 
 import csv
@@ -15,7 +16,7 @@ import platform
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +48,7 @@ class Store:
         self.failures = folder / "failures"
         self.predictions = folder / "predictions"
         self.features = folder / "features"
+        self.checkpoints = folder / "checkpoints"
 
     def open(self) -> None:
         """Make the folder, or check that it is ours and can be written.
@@ -57,11 +59,12 @@ class Store:
         with reporting(self.folder):
             for path in (self.cells, self.failures, self.predictions):
                 path.mkdir(parents=True, exist_ok=True)
+            for path in (self.folder, self.cells, self.failures, self.predictions, self.folder / "running"):
                 _remove_old_drafts(path)
             marker = self.folder / "store.json"
             if not marker.exists():
                 write_once(marker, encode({"schema": SCHEMA_VERSION}))
-            probe = self.cells / f".{uuid.uuid4().hex}"
+            probe = draft_of(self.cells / "probe")
             probe.touch()
             probe.unlink()
         self.check_schema()
@@ -78,6 +81,22 @@ class Store:
                 f"{self.folder}: made with schema version {found}, this program writes {SCHEMA_VERSION}; "
                 "name another folder with --out"
             )
+
+    def set_aside_damaged(self) -> list[str]:
+        """Rename rows and failures that are not whole, so that their cells run again; a line about each.
+
+        Raises:
+            InputError: if the folder cannot be written.
+        """
+        lines = []
+        for path in [*sorted(self.cells.glob("*.json")), *sorted(self.failures.glob("*.json"))]:
+            try:
+                _read(path)
+            except InputError:
+                with reporting(self.folder):
+                    path.replace(path.with_name(f"{path.name}.damaged"))
+                lines.append(f"{path}: not a whole row; it is called {path.name}.damaged now, and its cell runs again")
+        return lines
 
     def has(self, key: str) -> bool:
         """Whether a cell is done."""
@@ -163,10 +182,7 @@ class Store:
 
     def keys(self) -> tuple[set[str], set[str]]:
         """Cells that are done, and cells that have failed and not succeeded since; by the names of files alone."""
-        done, failed = (
-            {name.removesuffix(".json") for name in os.listdir(folder) if name.endswith(".json") and name[0] != "."}
-            for folder in (self.cells, self.failures)
-        )
+        done, failed = (_keys(folder) for folder in (self.cells, self.failures))
         return done, failed - done
 
     def failure(self, key: str) -> dict[str, Any]:
@@ -261,7 +277,7 @@ def encode(record: Mapping[str, Any]) -> bytes:
 
 def write_once(path: Path, content: bytes) -> None:
     """Whole or not at all, and the first writer wins: a draft beside it, flushed to disk, then linked."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    draft = draft_of(path)
     try:
         with draft.open("xb") as file:
             file.write(content)
@@ -304,7 +320,7 @@ def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 def replace_whole(path: Path, text: str) -> None:
     """The file as a whole, or what was there before."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    draft = draft_of(path)
     try:
         draft.write_text(text, encoding="utf-8", newline="")
         draft.replace(path)
@@ -319,10 +335,41 @@ def _text(path: Path) -> str:
         return ""
 
 
+def draft_of(path: Path) -> Path:
+    """A name beside a file that no other writer takes, and that says who does."""
+    return path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:12]}")
+
+
 def _remove_old_drafts(folder: Path) -> None:
-    for draft in folder.glob(".*.*.*"):
-        if time.time() - draft.stat().st_mtime > DRAFT_AGE_SECONDS:
-            draft.unlink(missing_ok=True)
+    """Those of processes of this host that have died, and very old ones: a kill has left them."""
+    for draft in folder.glob(".*.*"):
+        host, _, process = draft.suffix[1:].rpartition("-")[0].rpartition("-")
+        with suppress(FileNotFoundError):  # its writer was faster
+            old = time.time() - draft.stat().st_mtime > DRAFT_AGE_SECONDS
+            if old or (host == _host() and process.isdecimal() and not _alive(int(process))):
+                draft.unlink()
+
+
+def _keys(folder: Path) -> set[str]:
+    names = os.listdir(folder) if folder.is_dir() else ()  # noqa: PTH208, a Path of each name takes seconds
+    return {name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")}
+
+
+def _host() -> str:
+    return platform.node().partition(".")[0]
+
+
+def _alive(process: int) -> bool:
+    """Whether there is such a process on this host; where the system does not tell without harm, it is taken to be."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 @contextmanager

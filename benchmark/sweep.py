@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmark import backbones, data, registry
+from benchmark import backbones, checkpoint, data, registry
 from benchmark.backbones import Network
 from benchmark.data import Decoded
 from benchmark.data.source import Watcher
@@ -149,11 +149,12 @@ def run(
     device: torch.device,
     display: Display,
     keep_features: bool = False,
+    checkpoint_minutes: float = checkpoint.MINUTES,
 ) -> Outcome:
     """Run cells in this process, in order; as `drive` does."""
     chosen = list(cells)
     again = frozenset(cell.key for cell in chosen if store.failed(cell.key))
-    setting = Setting(store.folder, str(device), keep_features, again=again)
+    setting = Setting(store.folder, str(device), keep_features, checkpoint_minutes, again=again)
     return drive(InProcess(setting), chosen, plan, display)
 
 
@@ -163,6 +164,7 @@ def drive(launcher: Launcher, cells: Sequence[Cell], plan: Plan, display: Displa
     Raises:
         InputError: if the output folder cannot be written any more.
         KeyboardInterrupt: on Ctrl-C; finished cells are stored, and nothing runs any more.
+        Stop: on SIGTERM or SIGUSR1; as with Ctrl-C, and the state of cells in training is kept.
     """
     launcher.submit(cells, plan.images)
     try:

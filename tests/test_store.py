@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -181,6 +182,20 @@ def test_a_damaged_row_is_named_with_its_remedy(store, text):
         store.merge()
 
 
+def test_damaged_rows_are_set_aside_and_run_again(store, toy_cell):
+    whole, zeroed = toy_cell(), toy_cell("mixup")
+    for each in (whole, zeroed):
+        store.publish(make_row(each), PREDICTIONS)
+    path = store.cells / f"{zeroed.key}.json"
+    path.write_bytes(bytes(path.stat().st_size))
+    (line,) = store.set_aside_damaged()
+    assert line.startswith(f"{path}: not a whole row") and path.with_name(f"{path.name}.damaged").exists()
+    assert store.has(whole.key) and not store.has(zeroed.key)
+    store.publish(make_row(zeroed), PREDICTIONS)
+    store.merge()
+    assert len(list(store.rows())) == 2 and store.set_aside_damaged() == []
+
+
 def test_another_schema_version_is_refused(store, monkeypatch):
     monkeypatch.setattr(store_module, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
     with pytest.raises(InputError, match=r"schema version 2, this program writes 3; .*--out"):
@@ -212,13 +227,18 @@ def test_a_full_disk_loses_nothing(store, toy_cell, monkeypatch):
     assert {path: path.read_bytes() for path in store.folder.rglob("*") if path.is_file()} == before
 
 
-def test_old_drafts_are_swept_and_young_ones_left(store):
-    old, young = store.cells / ".a.json.1", store.cells / ".b.json.2"
-    for draft in (old, young):
+def test_drafts_of_the_dead_are_swept_and_those_of_the_living_left(store):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    here = platform.node().partition(".")[0]
+    old, dead = store.cells / ".a.json.1", store.folder / f".results.csv.{here}-{process.pid}-0"
+    young, ours = store.cells / ".b.json.2", store_module.draft_of(store.predictions / "c.npz")
+    elsewhere = store.failures / f".d.json.{here}x-{process.pid}-0"
+    for draft in (old, dead, young, ours, elsewhere):
         draft.write_text("")
     os.utime(old, (0, 0))
     store.open()
-    assert not old.exists() and young.exists()
+    assert [draft.exists() for draft in (old, dead, young, ours, elsewhere)] == [False, False, True, True, True]
 
 
 def test_a_writer_killed_at_any_moment_leaves_whole_rows_or_none(tmp_path):

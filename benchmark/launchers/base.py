@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from benchmark import checkpoint
 from benchmark.data import Decoded
 from benchmark.pretrain import Monitor
 from benchmark.schema import Cell
@@ -21,6 +22,7 @@ class Setting:
         results: the folder of the rows.
         device: `cpu`, `cuda` or `cuda:i`.
         keep_features: whether features are kept beside the rows.
+        checkpoint_minutes: between two checkpoints of a training; 0: only when it is stopped.
         plugins: files of methods of one's own.
         again: keys of cells that have failed before and are run all the same.
     """
@@ -28,6 +30,7 @@ class Setting:
     results: Path
     device: str
     keep_features: bool = False
+    checkpoint_minutes: float = checkpoint.MINUTES
     plugins: tuple[Path, ...] = ()
     again: frozenset[str] = frozenset()
 
@@ -82,10 +85,11 @@ class Launcher(Protocol):
 
         Raises:
             InputError: if the output folder cannot be written any more.
+            Stop: on SIGTERM or SIGUSR1.
         """
 
     def cancel(self) -> None:
-        """Stop what runs and forget what waits; when it returns, nothing runs."""
+        """Stop what runs, which keeps its state, and forget what waits; when it returns, nothing runs."""
 
 
 def log_of(results: Path, cell: Cell) -> Path:

@@ -6,19 +6,17 @@ this process dies, however, its workers stop within moments.
 
 import multiprocessing
 import signal
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from types import FrameType
 
 import torch
 
+from benchmark.checkpoint import Signals
 from benchmark.data import Decoded
 from benchmark.errors import InputError
 from benchmark.launchers.base import POLL_SECONDS, TRIES, Display, Ending, Outcome, Setting, log_of
@@ -67,6 +65,7 @@ class Local:
 
     def submit(self, cells: Sequence[Cell], images: Mapping[str, Decoded]) -> None:
         """Take cells on; starts no more workers than there are cells."""
+        self.bench.tidy()
         self.waiting.extend(cells)
         self.images = images
         for number in range(min(self.workers, len(self.waiting))):
@@ -75,8 +74,9 @@ class Local:
     def watch(self, display: Display) -> Outcome:
         """Hand out cells until all have ended; those that another launch is at work on come last."""
         outcome = Outcome()
-        with _stoppable():
+        with Signals() as signals:
             while self.waiting or any(hand.cell for hand in self.hands):
+                signals.raise_if_noted()
                 self._assign()
                 heard = wait([hand.connection for hand in self.hands], POLL_SECONDS)
                 for hand in [hand for hand in self.hands if hand.connection in heard]:
@@ -85,9 +85,9 @@ class Local:
         return outcome
 
     def cancel(self) -> None:
-        """Ask every worker to stop, and kill those that do not."""
+        """Ask every worker to keep its state and stop, and kill those that do not."""
         self.waiting.clear()
-        self._dismiss(lambda hand: hand.process.terminate())
+        self._dismiss(_stop)
 
     def _hire(self, number: int) -> Hand:
         ours, theirs = self.context.Pipe()
@@ -194,18 +194,7 @@ def _manner(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM is as Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _stop(hand: Hand) -> None:
+    """One that trains hears the signal, one that waits for a cell the end of its connection."""
+    hand.process.terminate()
+    hand.connection.close()

@@ -15,13 +15,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from benchmark import data, jobs, registry
+from benchmark.checkpoint import Signals, Stop
 from benchmark.claims import Claims
 from benchmark.data import Decoded
 from benchmark.errors import InputError
@@ -105,17 +105,28 @@ class Job:
         import submitit
 
         sys.argv[:] = self.command
-        signal.signal(signal.SIGTERM, _leave)
+        queue_again = signal.getsignal(signal.SIGUSR1)  # submitit's; it acts at once, training at the end of a step
         _name_job(self.cell)
         threads = int(os.environ.get("SLURM_CPUS_PER_TASK", 0)) or torch.get_num_threads()
         torch.set_num_threads(threads)
         threadpool_limits(threads)
         for plugin in self.setting.plugins:
             registry.add_plugin(plugin)
-        bench, images = Bench(replace(self.setting, device=_device(self.setting.device))), data.reopen(self.entry)
-        log = Path(submitit.JobEnvironment().paths.stderr)
+        with Signals() as signals:
+            try:
+                return self._run(signals, Path(submitit.JobEnvironment().paths.stderr))
+            except Stop:
+                if signals.noted != "SIGUSR1" or not callable(queue_again):  # scancel, or Slurm queues it by itself
+                    sys.exit(128 + signal.SIGTERM)
+        queue_again(signal.SIGUSR1, None)
+        return "stopped"
+
+    def _run(self, signals: Signals, log: Path) -> str:
+        bench = Bench(replace(self.setting, device=_device(self.setting.device)), signals)
+        images = data.reopen(self.entry)
         # The claim of the job's own first run, on another node, is a minute in dying.
         while (ending := bench.attempt(self.cell, images, Silent, log)).state == "busy":
+            signals.raise_if_noted()
             time.sleep(POLL_SECONDS)
         return ending.state
 
@@ -154,6 +165,7 @@ class Slurm:
         Raises:
             InputError: if Slurm refuses the jobs.
         """
+        self.bench.tidy()
         self.images = images
         self.cells |= {cell.key: cell for cell in cells}
         living, noted = jobs.alive(self.results), jobs.noted(self.results)
@@ -306,9 +318,3 @@ def _name_job(cell: Cell) -> None:
 def _device(name: str) -> str:
     """`auto` is decided where the cell runs."""
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    """SIGTERM, of scancel or before a preemption: the claim of the cell is released on the way out."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the way out
-    sys.exit(128 + signal.SIGTERM)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
+from benchmark import checkpoint
 from benchmark.cell import Shelf, run_cell
+from benchmark.checkpoint import Desk, Signals
 from benchmark.claims import Claims
 from benchmark.data import Decoded
 from benchmark.launchers.base import Ending, Setting
@@ -58,17 +60,24 @@ class Tracker:
 class Bench:
     """Where cells are run in this process: a results folder, a device, and what was asked for."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, signals: Signals | None = None) -> None:
+        """Nothing is touched yet.
+
+        Args:
+            setting: what was asked for.
+            signals: which end a training, once its state is kept; none: nothing is heard here.
+        """
         self.setting = setting
         self.store = Store(setting.results)
         self.claims = Claims(setting.results)
         self.device = torch.device(setting.device)
         self.shelf = Shelf(self.store.features, setting.keep_features)
+        self.desk = Desk(self.store.checkpoints, setting.checkpoint_minutes, signals or Signals())
 
     def attempt(self, cell: Cell, decoded: Decoded, start: Callable[[], Monitor], log: Path | None = None) -> Ending:
         """Run a cell and publish its row, or record its failure, unless that was done or is being done elsewhere.
 
-        A cell whose features lie in the store is only scored.
+        A cell whose features lie in the store is only scored; training goes on from its last checkpoint.
 
         Args:
             cell: what to run.
@@ -78,6 +87,7 @@ class Bench:
 
         Raises:
             InputError: if the output folder cannot be written any more.
+            Stop: if a signal came while the network was trained; its state is kept.
         """
         claim = self.claims.take(cell)
         if claim is None:
@@ -88,13 +98,22 @@ class Bench:
                 return settled
             tracker.monitor = start()
             try:
-                row, predictions = run_cell(cell, decoded, self.device, tracker, self.shelf)
+                row, predictions = run_cell(cell, decoded, self.device, tracker, self.shelf, self.desk)
             except Exception as error:
                 problem, seconds = f"{type(error).__name__}: {error}", time.perf_counter() - started
                 self.store.fail(cell, problem, traceback.format_exc(), seconds, kind_of(error), log)
                 return Ending("failed", seconds, problem)
             self.store.publish(row, predictions)
+            checkpoint.remove(self.store.checkpoints, cell.key)
         return Ending("done", time.perf_counter() - started)
+
+    def tidy(self) -> None:
+        """Remove what launches that were killed have left of cells that are done."""
+        checkpoint.tidy(self.store.checkpoints, self.store.has)
+        self.claims.tidy()
+        for log in (self.setting.results / "logs").glob("*.log"):
+            if self.store.has(log.stem) and not log.stat().st_size:
+                log.unlink(missing_ok=True)
 
     def settled(self, cell: Cell) -> Ending | None:
         """How the cell ended in another launch; None if it has not."""

@@ -12,18 +12,19 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from benchmark import data, registry
+from benchmark.checkpoint import Signals, Stop
 from benchmark.errors import InputError
 from benchmark.launchers.base import Setting, log_of
 from benchmark.launchers.work import Bench
 from benchmark.schema import Cell
 
+STOPPED = 75  # exit code of a worker that a signal has stopped
 STEP_SECONDS = 0.1  # steps are told no more often than that
 ORPHAN_SECONDS = 10.0  # after which a worker whose launcher is gone ends in the middle of what it does
 
@@ -39,15 +40,23 @@ def serve(connection: Connection, setting: Setting, threads: int) -> None:
         threads: how many this process uses.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the launcher decides
-    signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_outlive_nobody, daemon=True).start()
     torch.set_num_threads(threads)
     threadpool_limits(threads)
-    bench, teller = Bench(setting), Teller(connection)
     for plugin in setting.plugins:
         registry.add_plugin(plugin)
+    with Signals() as signals:
+        try:
+            _work(connection, Bench(setting, signals), signals)
+        except Stop:
+            sys.exit(STOPPED)
+
+
+def _work(connection: Connection, bench: Bench, signals: Signals) -> None:
+    teller = Teller(connection)
     teller.tell("ready")
     while True:
+        signals.raise_if_noted()
         try:
             cell, entry = connection.recv()
         except EOFError:
@@ -63,11 +72,11 @@ class Teller:
         self.images, self.told = 0, 0.0
 
     def tell(self, kind: str, *what: Any) -> None:
-        """Send a message; without a launcher there is no point in going on."""
+        """Send a message; without a launcher, keep the state of training and stop."""
         try:
             self.connection.send((kind, *what))
         except OSError:
-            sys.exit(1)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def started(self) -> "Teller":
         """A cell begins."""
@@ -130,12 +139,6 @@ def _logged(path: Path) -> Iterator[None]:
         with suppress(OSError):
             if not path.stat().st_size:
                 path.unlink()
-
-
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    """SIGTERM: the claim of the cell is released on the way out."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the way out
-    sys.exit(128 + signal.SIGTERM)
 
 
 def _outlive_nobody() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmark import backbones
 from benchmark.backbones import Network
+from benchmark.checkpoint import Keeper, Unkept
 from benchmark.data import policy
 from benchmark.methods.baseline import Baseline
 from benchmark.pretrain import Silent, Streams, forward_in_batches, pretrain
@@ -20,7 +21,15 @@ EPOCHS = 10
 LR_SHARE = 0.1
 
 
-def predict(network: Network, data: Data, recipe: Recipe, streams: Streams, seed: int, device: torch.device) -> Tensor:
+def predict(
+    network: Network,
+    data: Data,
+    recipe: Recipe,
+    streams: Streams,
+    seed: int,
+    device: torch.device,
+    keeper: Keeper = Unkept(),  # noqa: B008, it has no state
+) -> Tensor:
     """Fine classes of the test images by the fine-tuned network, (N,) int64 on the CPU.
 
     Args:
@@ -30,14 +39,16 @@ def predict(network: Network, data: Data, recipe: Recipe, streams: Streams, seed
         streams: all randomness of the training.
         seed: of the new head.
         device: where to train.
+        keeper: of the training's state.
 
     Raises:
         FloatingPointError: if training diverges.
+        Stop: if the keeper was told to stop.
     """
     tuned = backbones.with_new_head(network, len(data.shots), seed)
     budget = dataclasses.replace(recipe, epochs=EPOCHS, lr=LR_SHARE * recipe.lr, warmup_epochs=0.0, schedule="cosine")
     train, val = (CoarseSplit(split.images, split.labels) for split in (data.train, data.val))
-    pretrain(tuned, Baseline(), budget, (train, val), streams, device, Silent())
+    pretrain(tuned, Baseline(), budget, (train, val), streams, device, Silent(), keeper=keeper)
     mean, std = (stat.to(device) for stat in policy.channel_statistics(data.train.images))
     logits = forward_in_batches(tuned, tuned.forward, data.test.images, mean, std)
     return logits.argmax(dim=1).cpu()
