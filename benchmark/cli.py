@@ -1,5 +1,6 @@
 """Typer commands; no logic. Torch is imported only by the commands that need it."""
 
+import contextlib
 import os
 import sys
 import time
@@ -14,8 +15,8 @@ import benchmark
 from benchmark.errors import InputError
 
 if TYPE_CHECKING:
-    import torch
-
+    from benchmark.launchers.base import Display, Launcher, Setting
+    from benchmark.launchers.slurm import Resources
     from benchmark.schema import Cell
     from benchmark.store import Store
     from benchmark.sweep import Plan
@@ -39,6 +40,7 @@ app = typer.Typer(
         "  c2f run --suite cifar100 --data-root ~/data --download\n\n"
         "  c2f run --tasks digits-halves --methods baseline,am_mixup --recipe quickstart --seeds 0-4\n\n"
         "  c2f run --suite quickstart --set method.am_mixup.beta=5 --out results/beta5\n\n"
+        "  c2f run --suite cifar100 --launcher slurm --gpus 1 --time 4:00:00    c2f status results/cifar100\n\n"
         "  c2f run --tasks fashion-mnist-groups --recipe fashion-cpu --control random-superclasses:0\n\n"
         "  c2f score features.npz --task cifar100-superclass    c2f verify results/published\n\n"
         "  c2f report collapse results/published/methods --out report\n\n"
@@ -48,6 +50,7 @@ app = typer.Typer(
     ),
 )
 console = Console(highlight=False)
+SLURM = "Slurm (with --launcher slurm)"
 
 Plugins = Annotated[
     list[Path] | None,
@@ -155,6 +158,33 @@ def run(  # noqa: PLR0913, every option is one of the command's
     keep_features: KeepFeatures = False,
     out: Out = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
+    workers: Annotated[
+        int, typer.Option(min=1, help="Run so many cells at once, each on its share of the threads, or a GPU in turn.")
+    ] = 1,
+    launcher: Annotated[str, typer.Option(help="local, or slurm: a job of the cluster per cell.")] = "local",
+    partition: Annotated[str, typer.Option(help="Of Slurm.", rich_help_panel=SLURM)] = "",
+    gpus: Annotated[int, typer.Option(min=0, help="Of each job.", rich_help_panel=SLURM)] = 0,
+    cpus: Annotated[int, typer.Option(min=0, help="Of each job.", rich_help_panel=SLURM)] = 0,
+    mem: Annotated[str, typer.Option(help="Of each job, e.g. 16GB.", rich_help_panel=SLURM)] = "",
+    time_limit: Annotated[
+        str,
+        typer.Option(
+            "--time", help="Of each job: minutes, or 4:00:00; then it is queued again.", rich_help_panel=SLURM
+        ),
+    ] = "60",
+    account: Annotated[str, typer.Option(help="That pays.", rich_help_panel=SLURM)] = "",
+    qos: Annotated[str, typer.Option(help="Quality of service.", rich_help_panel=SLURM)] = "",
+    array_parallelism: Annotated[int, typer.Option(min=1, help="So many jobs at once.", rich_help_panel=SLURM)] = 256,
+    setup: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A shell line that each job begins with, e.g. 'module load cuda'. Repeatable.", rich_help_panel=SLURM
+        ),
+    ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Watch the jobs until all have ended; Ctrl-C cancels them.", rich_help_panel=SLURM),
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=0, help="Run at most so many cells.")] = None,
     checkpoint_minutes: Annotated[
         float,
@@ -168,6 +198,9 @@ def run(  # noqa: PLR0913, every option is one of the command's
         bool, typer.Option("--tensorboard", help="Training curves in OUT/tensorboard, for TensorBoard; an extra.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    log_json: Annotated[
+        Path | None, typer.Option("--log-json", metavar="FILE", help="Append what happens to FILE, a JSON line each.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run a grid of cells and write results.csv; what is done already is skipped.
@@ -178,9 +211,11 @@ def run(  # noqa: PLR0913, every option is one of the command's
 
     With --tasks alone, --recipe is needed too; defaults: all methods, resnet18-thin, seeds 0-2.
     """
-    from benchmark import options, sweep
+    from benchmark import options, status, sweep
     from benchmark import tensorboard as curves
     from benchmark.console import StepDisplay
+    from benchmark.launchers import slurm
+    from benchmark.launchers.base import Setting
     from benchmark.schema import Measures
     from benchmark.store import Store
 
@@ -193,7 +228,9 @@ def run(  # noqa: PLR0913, every option is one of the command's
         suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ()), measures
     )
     grid = options.grid(request)
-    chosen_device = sweep.resolve_device(device)
+    options.check_launcher(launcher, workers)
+    remote = launcher == "slurm"
+    chosen_device = device if remote else str(sweep.resolve_device(device))
     folder = out or Path("results") / request.name
     store = Store(folder)
     store.open()
@@ -204,27 +241,55 @@ def run(  # noqa: PLR0913, every option is one of the command's
     with StepDisplay(console, "decoding images", quiet) as display:
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
     todo = sweep.todo(plan, store, retry_failed)[:limit]
-    failed = _run_plan(plan, todo, store, chosen_device, quiet, keep_features, checkpoint_minutes, tensorboard)
+    again = frozenset(cell.key for cell in todo if store.failed(cell.key))
+    plugins = tuple(path.resolve() for path in plugin or ())
+    setting = Setting(folder, chosen_device, keep_features, checkpoint_minutes, plugins, again)
+    asked = (partition, gpus, cpus, mem, account, qos, array_parallelism, tuple(setup or ()))
+    engine = _engine(setting, workers, slurm.Resources(slurm.minutes(time_limit), *asked) if remote else None)
+    status.note(store, plan.cells)
+    if remote and not wait and todo:
+        _detach(engine, plan, todo, folder)
+        return
+    failed = _run_plan(plan, todo, store, engine, log_json, tensorboard, quiet)
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)
     if failed:
         raise typer.Exit(1)
 
 
-def _run_plan(  # noqa: PLR0913, the parts of a run
+def _engine(setting: "Setting", workers: int, resources: "Resources | None") -> "Launcher":
+    """Slurm if its resources are given, else this machine."""
+    from benchmark.launchers.in_process import InProcess
+    from benchmark.launchers.local import Local
+    from benchmark.launchers.slurm import Slurm
+
+    if resources:
+        return Slurm(setting, resources)
+    return Local(setting, workers) if workers > 1 else InProcess(setting)
+
+
+def _detach(engine: "Launcher", plan: "Plan", todo: "list[Cell]", folder: Path) -> None:
+    """Queue what is missing, and tell how to see it."""
+    engine.submit(todo, plan.images)
+    done = len(plan.cells) - len(todo)
+    console.print(f"{len(plan.cells)} cells: {done} done or failed already, {len(todo)} queued {engine.where}.")
+    console.print(f"c2f status {folder} shows how far they are, c2f cancel {folder} ends them.", soft_wrap=True)
+
+
+def _run_plan(
     plan: "Plan",
     todo: "list[Cell]",
     store: "Store",
-    device: "torch.device",
-    quiet: bool,
-    keep_features: bool,
-    checkpoint_minutes: float,
+    launcher: "Launcher",
+    log: Path | None,
     tensorboard: bool,
+    quiet: bool,
 ) -> int:
     """Run what is missing; the number of cells that have failed."""
     from benchmark import sweep
     from benchmark.checkpoint import Stop
     from benchmark.console import SweepDisplay
+    from benchmark.events import Log
     from benchmark.tensorboard import Logged
 
     for warning in dict.fromkeys(w for cell in plan.cells for w in cell.task.hierarchy.warnings):
@@ -234,11 +299,12 @@ def _run_plan(  # noqa: PLR0913, the parts of a run
         for left_out in plan.left_out:
             console.print(f"left out: {escape(left_out)}", style="yellow")
         done = sum(store.has(cell.key) for cell in plan.cells)
-        console.print(f"{len(plan.cells)} cells: {done} done already, {len(todo)} to run on {device}.")
+        console.print(f"{len(plan.cells)} cells: {done} done already, {len(todo)} to run {launcher.where}.")
     try:
-        with SweepDisplay(console, len(todo), quiet) as display:
-            shown = Logged(display, store.folder / "tensorboard") if tensorboard else display
-            sweep.run(todo, plan, store, device, shown, keep_features, checkpoint_minutes)
+        with SweepDisplay(console, len(todo), quiet) as display, contextlib.ExitStack() as open_files:
+            shown: Display = Logged(display, store.folder / "tensorboard") if tensorboard else display
+            shown = open_files.enter_context(Log(log, shown)) if log else shown
+            sweep.drive(launcher, todo, plan, shown)
     except (KeyboardInterrupt, Stop) as stop:
         done = sum(store.has(cell.key) for cell in plan.cells)
         console.print(f"\nStopped: {done} of {len(plan.cells)} cells are stored. The same command goes on from there.")
@@ -319,6 +385,38 @@ def plan(  # noqa: PLR0913, every option is one of the command's
         show_lite(console, *planning.lite(grid, found))
     if found.problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def status(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+) -> None:
+    """Tell how far a results folder is: done, running with progress and time left, queued, failed, missing.
+
+    Exit code 0: all of the last launch is done. 3: cells are running or queued. 1: neither, and some failed or are
+    missing; the launch's command runs what is missing, and with --retry-failed what failed.
+    """
+    from benchmark import status as states
+    from benchmark.console import show_status
+
+    found = states.read(results)
+    show_status(console, results, found)
+    raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def cancel(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+) -> None:
+    """End the Slurm jobs of a results folder, queued or running. Rows that are there stay.
+
+    What runs on this machine is ended by Ctrl-C where it was started.
+    """
+    from benchmark import jobs
+    from benchmark.store import Store
+
+    Store(results).check_schema()
+    console.print(f"{jobs.cancel(results)} jobs ended. The launch's command goes on from there.")
 
 
 @app.command("list")

@@ -22,9 +22,11 @@ from rich.progress import (
 )
 from rich.table import Table as RichTable
 
+from benchmark.claims import BEAT_SECONDS, Running
 from benchmark.metrics import METRICS, Figure, is_headline
 from benchmark.report import collapse, compare, publication, table
 from benchmark.schema import Cell, Row
+from benchmark.status import Status, remaining_seconds
 
 if TYPE_CHECKING:
     from benchmark.check import Finding as FileFinding
@@ -55,7 +57,7 @@ def describe(cell: Cell) -> str:
 
 
 class SweepDisplay:
-    """Progress of a sweep: one bar over cells, one over the images of the cell with its last epoch's figures."""
+    """Progress of a sweep: one bar over cells, and below it one over the images of every cell that is running."""
 
     def __init__(self, console: Console, cells: int, quiet: bool) -> None:
         self.console, self.cells, self.quiet = console, cells, quiet
@@ -71,9 +73,8 @@ class SweepDisplay:
             disable=quiet or not console.is_terminal,
         )
         self.over_cells = self.bars.add_task("cells", total=cells, note="")
-        self.over_images = self.bars.add_task("images", total=None, note="")
+        self.running: dict[str, CellDisplay] = {}
         self.finished = 0
-        self.last_line = time.monotonic()
 
     def __enter__(self) -> "SweepDisplay":
         if not self.bars.disable:
@@ -86,15 +87,17 @@ class SweepDisplay:
         if not self.bars.disable:  # older versions of rich end even a disabled display with a blank line
             self.bars.stop()
 
-    def cell_started(self, cell: Cell) -> "SweepDisplay":
-        """Name the cell on its bar."""
-        self.bars.reset(self.over_images, description=f"{cell.method} seed {cell.seed}", note="", total=None)
+    def cell_started(self, cell: Cell) -> "CellDisplay":
+        """A bar of its own, or that of its first attempt."""
         self.bars.update(self.over_cells, note=cell.task.name)
-        self.last_line = time.monotonic()
-        return self
+        if cell.key not in self.running:
+            self.running[cell.key] = CellDisplay(self, cell)
+        return self.running[cell.key]
 
     def cell_finished(self, cell: Cell, seconds: float, problem: str) -> None:
         """Advance; off a terminal, one line per cell."""
+        if shown := self.running.pop(cell.key, None):
+            self.bars.remove_task(shown.bar)
         self.finished += 1
         self.bars.advance(self.over_cells)
         if problem:
@@ -102,13 +105,22 @@ class SweepDisplay:
         elif not self.quiet and not self.console.is_terminal:
             self.console.print(f"{self.finished}/{self.cells} {describe(cell)}: {seconds:.1f} s", highlight=False)
 
+
+class CellDisplay:
+    """The monitor of one cell: a bar over its images with its last epoch's figures."""
+
+    def __init__(self, sweep: SweepDisplay, cell: Cell) -> None:
+        self.sweep, self.cell = sweep, cell
+        self.bar = sweep.bars.add_task(f"{cell.method} seed {cell.seed}", total=None, note="")
+        self.last_line = time.monotonic()
+
     def begin(self, images: int) -> None:
         """Training of the cell starts."""
-        self.bars.reset(self.over_images, total=images)
+        self.sweep.bars.reset(self.bar, total=images)
 
     def step(self, images: int) -> None:
         """A batch is done."""
-        self.bars.advance(self.over_images, images)
+        self.sweep.bars.advance(self.bar, images)
 
     def epoch(self, record: Mapping[str, float], epochs: int) -> None:
         """Show the epoch's loss, coarse validation accuracy and speed; off a terminal now and then a line."""
@@ -117,9 +129,11 @@ class SweepDisplay:
             f"coarse {record['val_acc']:.3f} {record['images_per_second']:.0f} img/s"
         )
         note += ", scoring …" if record["epoch"] + 1 == epochs else ""
-        self.bars.update(self.over_images, note=note)
-        if not self.quiet and not self.console.is_terminal and time.monotonic() - self.last_line > LINE_SECONDS:
-            self.console.print(f"    {note}", markup=False)
+        self.sweep.bars.update(self.bar, note=note)
+        plain = not self.sweep.quiet and not self.sweep.console.is_terminal
+        if plain and time.monotonic() - self.last_line > LINE_SECONDS:
+            several = f"{describe(self.cell)}: " if len(self.sweep.running) > 1 else ""
+            self.sweep.console.print(f"    {several}{note}", markup=False)
             self.last_line = time.monotonic()
 
 
@@ -162,6 +176,56 @@ class StepDisplay:
     def step(self, images: int) -> None:
         """So many are done."""
         self.bars.advance(self.task, images)
+
+
+def show_status(console: Console, folder: Path, status: Status) -> None:
+    """Print the counts, every running cell, and a few lines of what failed and what is missing."""
+    parts = {
+        "done": status.done,
+        "running": len(status.running),
+        "queued": len(status.queued),
+        "failed": len(status.failed),
+        "missing": len(status.missing),
+    }
+    counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "done")
+    console.print(f"{folder}: {status.planned} cells: {counts}.", style="bold", markup=False, soft_wrap=True)
+    if status.unknown:
+        console.print(f"queue unknown: {status.unknown}", style="yellow", markup=False, soft_wrap=True)
+    for running in status.running:
+        console.print(f"running {_running_line(running)}", markup=False, soft_wrap=True)
+    kinds = Counter(record.get("kind", "exception") for record in status.failed)
+    for kind, count in kinds.most_common():
+        console.print(f"failed, {kind.replace('_', ' ')}: {count}", style="red", markup=False)
+        for record in [record for record in status.failed if record.get("kind", "exception") == kind][:MOST_LINES]:
+            where = "".join(f"; {name} {record[name]}" for name in ("host", "log") if record.get(name))
+            line = f"    {_named(record['cell'])}: {record['reason']} ({record['seconds']:.0f} s{where})"
+            console.print(line, markup=False, soft_wrap=True)
+    for cell in status.missing[:MOST_LINES]:
+        console.print(f"missing {_named(cell)}", markup=False, soft_wrap=True)
+    if len(status.missing) > MOST_LINES:
+        console.print(f"… and {len(status.missing) - MOST_LINES} more; the launch's command runs them.")
+
+
+def _running_line(running: Running) -> str:
+    done, total = (running.progress.get(name, 0.0) for name in ("images", "total"))
+    far = f"{done / total:.0%}" if done < total else "scoring" if total else "preparing"
+    left = remaining_seconds(running)
+    ahead = f", {_clock(left)} of training left" if left else ""
+    silence = f", silent for {running.silent:.0f} s" if running.silent > 2 * BEAT_SECONDS else ""
+    place = f"{running.host}, process {running.pid}"
+    return f"{_named(running.cell)}: {far} after {_clock(running.seconds)}{ahead}; on {place}{silence}"
+
+
+def _named(cell: Mapping[str, object]) -> str:
+    parameters = "" if cell["method_params"] == "{}" else f" {cell['method_params']}"
+    return f"{cell['task']} {cell['method']}{parameters} {cell['backbone']} {cell['recipe']} seed {cell['seed']}"
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 def plain_table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> RichTable:

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from benchmark import registry
-from benchmark.errors import InputError
+from benchmark.errors import InputError, unknown
 from benchmark.schema import Measures, Scalar
 from benchmark.sweep import Grid
 
@@ -17,6 +17,7 @@ DEFAULT_SUITE = "quickstart"
 DEFAULT_BACKBONE = "resnet18-thin"
 DEFAULT_SEEDS = (0, 1, 2)
 MAX_SEED = 2**31 - 1
+LAUNCHERS = ("local", "slurm")
 
 
 @dataclass(frozen=True)
@@ -164,3 +165,11 @@ def _check_used(kind: str, changed: Mapping[str, object], used: Sequence[str]) -
             raise InputError(
                 f"--set {kind}.{name}: {name!r} is not part of this run ({', '.join(used)}); add it or mend the name"
             )
+
+
+def check_launcher(name: str, workers: int) -> None:
+    """Raise InputError unless a launcher is known, and its options go together."""
+    if name not in LAUNCHERS:
+        raise unknown("launcher", name, LAUNCHERS, "Change --launcher.")
+    if name == "slurm" and workers > 1:
+        raise InputError("--workers is of --launcher local; on Slurm, --array-parallelism says how many run at once")

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmark.errors import InputError
 from benchmark.metrics import FIGURE_COLUMNS, Figure, excess, wide
@@ -35,6 +35,8 @@ from benchmark.schema import (
 SHORT_COLUMNS = ("key", "task", "method", "method_params", "backbone", "recipe", "seed")  # of the long tables
 _TEXTS = ("metric", "split", "layer", "superclass")  # of a figure; a class may be called "inf"
 DRAFT_AGE_SECONDS = 24 * 3600  # drafts older than this belong to nobody alive
+
+FailureKind = Literal["exception", "nan", "out_of_memory", "killed", "timeout"]
 
 
 class Store:
@@ -57,12 +59,12 @@ class Store:
         with reporting(self.folder):
             for path in (self.cells, self.failures, self.predictions):
                 path.mkdir(parents=True, exist_ok=True)
-            for path in (self.folder, self.cells, self.failures, self.predictions):
+            for path in (self.folder, self.cells, self.failures, self.predictions, self.folder / "running"):
                 _remove_old_drafts(path)
             marker = self.folder / "store.json"
             if not marker.exists():
                 write_once(marker, encode({"schema": SCHEMA_VERSION}))
-            probe = _draft(self.cells / "probe")
+            probe = draft_of(self.cells / "probe")
             probe.touch()
             probe.unlink()
         self.check_schema()
@@ -133,14 +135,34 @@ class Store:
         """The file of a row's predictions; its name says which row of two writers it belongs to."""
         return self.predictions / f"{key}.{digest[:8]}.npz"
 
-    def fail(self, cell: Cell, reason: str, traceback: str, seconds: float) -> None:
-        """Record a failure, replacing an earlier one."""
+    def fail(
+        self,
+        cell: Cell,
+        reason: str,
+        traceback: str,
+        seconds: float,
+        kind: FailureKind = "exception",
+        log: Path | None = None,
+    ) -> None:
+        """Record a failure, replacing an earlier one.
+
+        Args:
+            cell: what was run.
+            reason: one line.
+            traceback: where it happened; empty if its process was killed.
+            seconds: from its beginning.
+            kind: the class of the reason.
+            log: what its process printed; recorded relative to this folder.
+        """
         record = {
             "schema": SCHEMA_VERSION,
             "cell": cell_columns(cell),
             "reason": reason,
             "traceback": traceback,
             "seconds": seconds,
+            "kind": kind,
+            "host": platform.node(),
+            "log": log.relative_to(self.folder).as_posix() if log else "",
         }
         with reporting(self.folder):
             (self.failures / f"{cell.key}.json").unlink(missing_ok=True)
@@ -158,6 +180,15 @@ class Store:
         """Every cell that has failed and not succeeded since, as it is stored, by key."""
         return (record for record in self._records(self.failures) if not self.has(record["cell"]["key"]))
 
+    def keys(self) -> tuple[set[str], set[str]]:
+        """Cells that are done, and cells that have failed and not succeeded since; by the names of files alone."""
+        done, failed = (_keys(folder) for folder in (self.cells, self.failures))
+        return done, failed - done
+
+    def failure(self, key: str) -> dict[str, Any]:
+        """A failed cell as it is stored."""
+        return _read(self.failures / f"{key}.json")
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every cell as a mapping with RESULT_COLUMNS; failed ones have `status` failed and a reason."""
         for record in self.records():
@@ -172,7 +203,7 @@ class Store:
         """Write results.csv, scores.csv and history.csv from the cells, each replaced as a whole."""
         with reporting(self.folder):
             for name, text in self._tables().items():
-                _replace(self.folder / name, text)
+                replace_whole(self.folder / name, text)
 
     def stale(self) -> list[str]:
         """Names of the merged tables that are not what the cells say."""
@@ -233,7 +264,7 @@ def _order(cell: Mapping[str, Any]) -> tuple[str, str, str, str, str, int]:
 def encode(record: Mapping[str, Any]) -> bytes:
     """Readable, and a line for each member of a list: rows are compared by eye and by version control."""
     parts = []
-    for name, value in _finite(record).items():
+    for name, value in finite(record).items():
         if isinstance(value, list):
             text = (
                 "[\n  " + ",\n  ".join(json.dumps(line, allow_nan=False) for line in value) + "\n ]" if value else "[]"
@@ -246,7 +277,7 @@ def encode(record: Mapping[str, Any]) -> bytes:
 
 def write_once(path: Path, content: bytes) -> None:
     """Whole or not at all, and the first writer wins: a draft beside it, flushed to disk, then linked."""
-    draft = _draft(path)
+    draft = draft_of(path)
     try:
         with draft.open("xb") as file:
             file.write(content)
@@ -264,17 +295,17 @@ def write_once(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON has no NaN: undefined becomes null, infinities become strings that pandas and float() read."""
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
+        return {k: finite(v) for k, v in value.items()}
+    return [finite(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _number(value: Any) -> Any:
-    """What `_finite` made of a number, as a number again."""
+    """What `finite` made of a number, as a number again."""
     return math.nan if value is None else float(value) if value in ("inf", "-inf") else value
 
 
@@ -283,12 +314,13 @@ def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_finite(row) for row in rows)
+    writer.writerows(finite(row) for row in rows)
     return text.getvalue()
 
 
-def _replace(path: Path, text: str) -> None:
-    draft = _draft(path)
+def replace_whole(path: Path, text: str) -> None:
+    """The file as a whole, or what was there before."""
+    draft = draft_of(path)
     try:
         draft.write_text(text, encoding="utf-8", newline="")
         draft.replace(path)
@@ -303,7 +335,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _draft(path: Path) -> Path:
+def draft_of(path: Path) -> Path:
     """A name beside a file that no other writer takes, and that says who does."""
     return path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{uuid.uuid4().hex[:12]}")
 
@@ -316,6 +348,11 @@ def _remove_old_drafts(folder: Path) -> None:
             old = time.time() - draft.stat().st_mtime > DRAFT_AGE_SECONDS
             if old or (host == _host() and process.isdecimal() and not _alive(int(process))):
                 draft.unlink()
+
+
+def _keys(folder: Path) -> set[str]:
+    names = os.listdir(folder) if folder.is_dir() else ()  # noqa: PTH208, a Path of each name takes seconds
+    return {name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")}
 
 
 def _host() -> str:

@@ -1,24 +1,20 @@
-"""A grid of cells, planned before anything runs, then run one after the other; what is done is skipped."""
+"""A grid of cells, planned before anything runs, then run by a launcher; what is done is skipped."""
 
 import itertools
-import time
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
 from benchmark import backbones, checkpoint, data, registry
 from benchmark.backbones import Network
-from benchmark.cell import Shelf, run_cell
-from benchmark.checkpoint import Desk, Signals
 from benchmark.data import Decoded
 from benchmark.data.source import Watcher
 from benchmark.errors import InputError
+from benchmark.launchers.base import Display, Launcher, Outcome, Setting
+from benchmark.launchers.in_process import InProcess
 from benchmark.methods.base import Method
-from benchmark.pretrain import Monitor
 from benchmark.schema import Cell, Measures, Recipe, Scalar, Task
 from benchmark.store import Store
 
@@ -44,24 +40,6 @@ class Plan:
     cells: tuple[Cell, ...]
     images: Mapping[str, Decoded]  # by task name
     left_out: tuple[str, ...] = ()  # methods that cannot train a backbone of the grid, in words
-
-
-@dataclass
-class Outcome:
-    """What became of the cells that were run."""
-
-    done: int = 0
-    failed: int = 0
-
-
-class Display(Protocol):
-    """Something that shows the progress of a sweep."""
-
-    def cell_started(self, cell: Cell) -> Monitor:
-        """A cell begins; the monitor is told of its training."""
-
-    def cell_finished(self, cell: Cell, seconds: float, problem: str) -> None:
-        """A cell is done; `problem` is empty unless it failed."""
 
 
 def plan(
@@ -173,42 +151,27 @@ def run(
     keep_features: bool = False,
     checkpoint_minutes: float = checkpoint.MINUTES,
 ) -> Outcome:
-    """Run cells in order; a failing one is recorded and the rest go on.
+    """Run cells in this process, in order; as `drive` does."""
+    chosen = list(cells)
+    again = frozenset(cell.key for cell in chosen if store.failed(cell.key))
+    setting = Setting(store.folder, str(device), keep_features, checkpoint_minutes, again=again)
+    return drive(InProcess(setting), chosen, plan, display)
 
-    Cells whose features lie in the store are only scored; training goes on from its last checkpoint.
+
+def drive(launcher: Launcher, cells: Sequence[Cell], plan: Plan, display: Display) -> Outcome:
+    """Run cells by a launcher; a failing one is recorded and the rest go on.
 
     Raises:
         InputError: if the output folder cannot be written any more.
-        KeyboardInterrupt: on Ctrl-C; finished cells are stored.
-        Stop: on SIGTERM or SIGUSR1; finished cells are stored, and the state of the one in training.
+        KeyboardInterrupt: on Ctrl-C; finished cells are stored, and nothing runs any more.
+        Stop: on SIGTERM or SIGUSR1; as with Ctrl-C, and the state of cells in training is kept.
     """
-    checkpoint.tidy(store.checkpoints, store.has)
-    with Signals() as signals:
-        desk = Desk(store.checkpoints, checkpoint_minutes, signals)
-        return _run(cells, plan, store, device, display, Shelf(store.features, keep_features), desk)
-
-
-def _run(
-    cells: Iterable[Cell], plan: Plan, store: Store, device: torch.device, display: Display, shelf: Shelf, desk: Desk
-) -> Outcome:
-    outcome = Outcome()
-    for cell in cells:
-        desk.signals.raise_if_noted()
-        started = time.perf_counter()
-        monitor = display.cell_started(cell)
-        problem = ""
-        try:
-            row, predictions = run_cell(cell, plan.images[cell.task.name], device, monitor, shelf, desk)
-        except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
-            store.fail(cell, problem, traceback.format_exc(), time.perf_counter() - started)
-            outcome.failed += 1
-        else:
-            store.publish(row, predictions)
-            checkpoint.remove(store.checkpoints, cell.key)
-            outcome.done += 1
-        display.cell_finished(cell, time.perf_counter() - started, problem)
-    return outcome
+    launcher.submit(cells, plan.images)
+    try:
+        return launcher.watch(display)
+    except BaseException:
+        launcher.cancel()
+        raise
 
 
 def resolve_device(name: str) -> torch.device:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import InputError
+from benchmark.launchers.base import Display
 from benchmark.pretrain import Monitor
 from benchmark.schema import Cell
-from benchmark.sweep import Display
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -18,12 +18,12 @@ from benchmark.store import SHORT_COLUMNS
 
 LISTS = {
     "tasks": ("Tasks", "`c2f list tasks`; `c2f show task NAME` has provenance, licence and digest."),
-    "methods": ("Methods", "`c2f list methods`; formulas and departures are in the classes' docstrings and in [Methods](../methods.md)."),
-    "parameters": ("Parameters of methods", "Set one with `--set method.NAME.PARAMETER=VALUE` or `'NAME (PARAMETER=VALUE)'`."),
+    "methods": ("Methods", "`c2f list methods`; formulas and departures are in [Methods](../methods.md)."),
+    "parameters": ("Parameters of methods", "Set one with `--set method.NAME.PARAMETER=VALUE`."),
     "backbones": ("Backbones", "Any timm name works; these have stems for small images."),
     "recipes": ("Recipes", "`c2f show recipe NAME` has every value; `--set recipe.NAME=VALUE` changes one."),
     "suites": ("Suites", "`c2f run --suite NAME` runs one."),
-}  # fmt: skip
+}
 GROUPS = (
     ("what the cell is; its hash is `key`", CELL_COLUMNS),
     ("what was chosen on validation", SELECTION_COLUMNS),

@@ -33,9 +33,11 @@ LAYERS = [
     ["provenance"],
     ["cell"],
     ["store", "report"],
+    ["claims", "jobs"],
+    ["launchers", "status"],
     ["speed_leaderboard", "sweep", "speed", "check", "doctor", "external", "verify"],
     ["speed_scores", "standing", "submission", "plan", "tensorboard"],
-    ["options", "catalogue", "console"],
+    ["options", "catalogue", "console", "events"],
     ["cli"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -232,7 +232,7 @@ def test_drafts_of_the_dead_are_swept_and_those_of_the_living_left(store):
         pass
     here = platform.node().partition(".")[0]
     old, dead = store.cells / ".a.json.1", store.folder / f".results.csv.{here}-{process.pid}-0"
-    young, ours = store.cells / ".b.json.2", store_module._draft(store.predictions / "c.npz")
+    young, ours = store.cells / ".b.json.2", store_module.draft_of(store.predictions / "c.npz")
     elsewhere = store.failures / f".d.json.{here}x-{process.pid}-0"
     for draft in (old, dead, young, ours, elsewhere):
         draft.write_text("")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +46,11 @@ TEST_SHARE = 0.3  # of train, where a source has no test part
 
 @dataclass(frozen=True)
 class Decoded:
-    """A source's images as decoded, and the digest of their content."""
+    """A source's images as decoded, the digest of their content, and the name of their entry in the cache."""
 
     raw: Raw[Pixels]
     digest: str
+    entry: str = ""
 
 
 def decode(hierarchy: Hierarchy, root: Path, download: bool = False, watcher: Watcher | None = None) -> Decoded:
@@ -64,8 +66,24 @@ def decode(hierarchy: Hierarchy, root: Path, download: bool = False, watcher: Wa
         InputError: if images are missing or corrupt.
     """
     source, request = FAMILIES[hierarchy.source.partition("/")[0]], Request(hierarchy, root, download)
-    raw, content = cache.load(source.fingerprint(request), lambda: source.read(request), watcher)
-    return Decoded(raw, content[:16])
+    entry = source.fingerprint(request)
+    raw, content = cache.load(entry, lambda: source.read(request), watcher)
+    return Decoded(raw, content[:16], entry)
+
+
+def reopen(entry: str) -> Decoded:
+    """What another process has decoded; memory-mapped, so the pages of both are one.
+
+    Raises:
+        InputError: if the cache of this machine does not have it.
+    """
+    found = cache.find(entry)
+    if found is None:
+        raise InputError(
+            f"cache {cache.folder()} of {platform.node()} does not have the decoded images of this launch; "
+            "set C2F_CACHE to a folder that all its machines share"
+        )
+    return Decoded(found[0], found[1][:16], entry)
 
 
 def cover(task: Task, decoded: Decoded, allow_missing: bool = False) -> Task:

@@ -151,7 +151,7 @@ def _title(cell: Mapping[str, Any]) -> str:
 def _members(
     store: Store, records: Iterable[Mapping[str, Any]], failures: Iterable[Mapping[str, Any]]
 ) -> dict[str, bytes]:
-    """What the archive holds beside the manifest; of failures the reason, not the traceback, which names folders."""
+    """What the archive holds beside the manifest; of failures the reason, not what names folders and machines."""
     members: dict[str, bytes] = {}
     for record in records:
         path = _predictions(store, record)
@@ -160,7 +160,8 @@ def _members(
             f"predictions/{path.name}": path.read_bytes(),
         }
     for record in failures:
-        plain = {**record, "reason": parcel.shown(record["reason"], rows.MAX_TEXT - 1), "traceback": ""}
+        plain = {name: value for name, value in record.items() if name not in ("kind", "host", "log")}
+        plain |= {"reason": parcel.shown(record["reason"], rows.MAX_TEXT - 1), "traceback": ""}
         members[f"failures/{record['cell']['key']}.json"] = encode(plain)
     return members
 
