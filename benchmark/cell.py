@@ -5,17 +5,20 @@ import math
 import statistics
 import sys
 import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from benchmark import archive, backbones, data, provenance, registry, rng, tracking
+from benchmark import archive, backbones, data, distributed, provenance, registry, rng, tracking
 from benchmark.backbones import Network
 from benchmark.data import Decoded, policy
+from benchmark.errors import InputError
 from benchmark.features import by_layer, extract, pooled
-from benchmark.pretrain import Monitor, Streams, pretrain
+from benchmark.pretrain import Monitor, Silent, Streams, pretrain
 from benchmark.probes import fine_tune
 from benchmark.rng import Purpose
 from benchmark.schema import Cell, Cost, Data, Features, Labels, Provenance, Recipe, Row, Task
@@ -64,7 +67,9 @@ def run_cell(cell: Cell, decoded: Decoded, device: torch.device, monitor: Monito
     if kept.exists():
         features, labels, record = archive.recall(kept)
     else:
-        features, labels, record = _train(cell, decoded, device, monitor)
+        distributed.announce(cell.key)
+        with distributed.in_step():
+            features, labels, record = _train(cell, decoded, device, monitor)
         if shelf.keep:
             archive.keep(kept, features, labels, record)
     started = time.perf_counter()
@@ -78,6 +83,21 @@ def run_cell(cell: Cell, decoded: Decoded, device: torch.device, monitor: Monito
     )
     cost = Cost(**record["cost"], score_seconds=time.perf_counter() - started)
     return Row(cell, figures, selection, cost, made, tuple(record["history"])), packed
+
+
+def follow(cells: Iterable[Cell], images: Mapping[str, Decoded], device: torch.device) -> None:
+    """Train along with the leading process of torchrun's, until it announces that there is no more.
+
+    Args:
+        cells: among which are all that are announced.
+        images: of each task, by name.
+        device: of this process.
+    """
+    by_key = {cell.key: cell for cell in cells}
+    while key := distributed.await_order():
+        cell = by_key[key]
+        with suppress(FloatingPointError, InputError), distributed.in_step():  # the leader records them
+            _train(cell, images[cell.task.name], device, Silent())
 
 
 def chance(cell: Cell) -> Chance:

@@ -145,7 +145,8 @@ def run(  # noqa: PLR0913, every option is one of the command's
 
     With --tasks alone, --recipe is needed too; defaults: all methods, resnet18-thin, seeds 0-2.
     """
-    from benchmark import options, sweep
+    from benchmark import distributed, options, sweep
+    from benchmark.cell import follow
     from benchmark.console import StepDisplay
     from benchmark.schema import Measures
     from benchmark.store import Store
@@ -157,7 +158,13 @@ def run(  # noqa: PLR0913, every option is one of the command's
         suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ()), measures
     )
     grid = options.grid(request)
-    chosen_device = sweep.resolve_device(device)
+    chosen_device = distributed.join(device) if distributed.launched() else sweep.resolve_device(device)
+    if distributed.rank():  # torchrun started it along with the process that writes
+        distributed.await_order()  # until images are decoded
+        plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, allow_missing=allow_missing)
+        follow(plan.cells, plan.images, chosen_device)
+        distributed.leave()
+        return
     folder = out or Path("results") / request.name
     store = Store(folder)
     store.open()
@@ -165,7 +172,9 @@ def run(  # noqa: PLR0913, every option is one of the command's
         console.print("Preparing images and checking the plan …", style="dim")
     with StepDisplay(console, "decoding images", quiet) as display:
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
+    distributed.announce("planned")
     failed = _run_plan(plan, store, chosen_device, limit, retry_failed, quiet, keep_features)
+    distributed.leave()
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)
     if failed:

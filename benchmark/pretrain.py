@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Generator, Tensor, nn
 
+from benchmark import distributed
 from benchmark.backbones import Network
 from benchmark.data import policy
 from benchmark.methods.base import Method, Progress
@@ -131,6 +132,9 @@ def prepare(
 ) -> Trainer:
     """Move everything that fits to the device and make optimiser and schedule."""
     network.auxiliary = method.auxiliary(network, streams.mix)
+    if distributed.size() > 1:
+        network.shared_out = True
+        network.model = distributed.with_synchronised_norms(network.model, device)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean, std = policy.channel_statistics(train.images)
     optimizer = _optimizer(network, recipe)
@@ -160,6 +164,8 @@ def train_step(trainer: Trainer, index: Tensor, progress: Progress) -> Tensor:
     with torch.autocast(trainer.device.type, trainer.autocast, enabled=trainer.autocast is not None):
         loss = trainer.method.loss(trainer.network, images, labels, progress, trainer.streams.mix)
     loss.backward()
+    if trainer.network.shared_out:
+        distributed.sum_gradients(trainer.network.parameters(), trainer.network.replicated_parameters())
     trainer.optimizer.step()
     trainer.scheduler.step()
     trainer.optimizer.zero_grad(set_to_none=True)

@@ -17,7 +17,7 @@ LAYERS = [
     ["errors"],
     ["metrics"],
     ["schema"],
-    ["documents", "rng", "breeds", "resampling"],
+    ["documents", "rng", "breeds", "resampling", "distributed"],
     ["hierarchy", "variants"],
     ["data", "backbones"],
     ["methods"],
