@@ -174,6 +174,7 @@ def run(  # noqa: PLR0913, every option is one of the command's
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
     distributed.announce("planned")
     failed = _run_plan(plan, store, chosen_device, limit, retry_failed, quiet, keep_features)
+    distributed.announce("")
     distributed.leave()
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)

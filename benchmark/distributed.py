@@ -81,10 +81,8 @@ def await_order() -> str:
 
 
 def leave() -> None:
-    """End the group; nothing where there is none. The leader lets the others go."""
+    """End the group; nothing where there is none."""
     if _active():
-        if rank() == 0:
-            announce("")
         distributed.destroy_process_group()
 
 
@@ -138,12 +136,12 @@ def sum_gradients(parameters: Iterable[nn.Parameter], replicated: Iterable[nn.Pa
 
 
 def with_synchronised_norms(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model with BatchNorms that normalise by the rows of all processes; on a CPU `synchronised_norms` does that."""
+    """The model with torch's BatchNorm over all processes, which is for GPUs; on a CPU `synchronised_norms` serves."""
     if device.type == "cpu":
         return model
-    from timm.layers import convert_sync_batchnorm  # torch's own, for timm's fused layers too; torch has it for GPUs
+    from timm.layers import convert_sync_batchnorm  # type: ignore[attr-defined]
 
-    synchronised: nn.Module = convert_sync_batchnorm(model)
+    synchronised: nn.Module = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return synchronised
 
 
@@ -204,11 +202,11 @@ def _own(whole: Tensor) -> Tensor:
 
 def _gathered(rows: Tensor) -> Tensor:
     """Rows of all processes, in the memory layout of these."""
-    if rows.ndim == 4 and rows.is_contiguous(memory_format=torch.channels_last):
-        return _gathered(rows.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    channels_last = rows.ndim == 4 and rows.is_contiguous(memory_format=torch.channels_last)
+    rows = (rows.permute(0, 2, 3, 1) if channels_last else rows).contiguous()
     whole = rows.new_empty((len(rows) * size(), *rows.shape[1:]))
-    distributed.all_gather_into_tensor(whole, rows.contiguous())
-    return whole
+    distributed.all_gather_into_tensor(whole, rows)
+    return whole.permute(0, 3, 1, 2) if channels_last else whole
 
 
 def _summed(part: Tensor) -> Tensor:
@@ -240,7 +238,8 @@ def _batch_norm(  # noqa: PLR0913, the arguments of F.batch_norm
 ) -> Tensor:
     """`F.batch_norm` by mean and variance over all processes, which hold equally many rows; (B, C, ...)."""
     if not training:
-        return F.batch_norm(images, running_mean, running_var, weight, bias, False, momentum, eps)
+        known: Tensor = F.batch_norm(images, running_mean, running_var, weight, bias, False, momentum, eps)
+        return known
     dims = [dim for dim in range(images.ndim) if dim != 1]
     count = images.numel() // images.shape[1] * size()
     values = images.float() if images.dtype in (torch.bfloat16, torch.float16) else images
@@ -255,4 +254,5 @@ def _batch_norm(  # noqa: PLR0913, the arguments of F.batch_norm
     if weight is not None and bias is not None:
         shape = [-1 if dim == 1 else 1 for dim in range(images.ndim)]
         normal = torch.addcmul(bias.view(shape), normal, weight.view(shape))
-    return normal.to(images.dtype)
+    result: Tensor = normal.to(images.dtype)
+    return result
