@@ -28,6 +28,7 @@ class Network(nn.Module):
         num_stages: hidden stages at which `features` can mix; at most 4, shallow to deep.
         auxiliary: trainable parts a method adds, e.g. a projection head; trained along, unseen by the probes.
         shared_out: whether each process of torchrun's runs the model on its rows of every batch; see `distributed`.
+        compiled: `run` as torch.compile made it, for training batches that nothing inside looks at; see `compiling`.
     """
 
     auxiliary: nn.Module | None
@@ -39,6 +40,7 @@ class Network(nn.Module):
         self.num_features = num_features
         self.auxiliary = None
         self.shared_out = False
+        self.compiled: Callable[[Tensor], Tensor] | None = None
         self._stages = _stage_modules(model)
 
     @property
@@ -56,7 +58,7 @@ class Network(nn.Module):
                 a larger batch, e.g. clean and mixed ones together: what follows the stage sees that one.
         """
         if stage is None or mix is None:
-            return self._pooled(images)
+            return self.compiled(images) if self.compiled and self.training else self._pooled(images)
         module = self.model.get_submodule(self._stages[stage])
         hook = module.register_forward_hook(lambda _module, _inputs, output: self._on_whole_batch(mix, output))
         try:
@@ -166,13 +168,14 @@ class Network(nn.Module):
 
     def _pooled(self, images: Tensor) -> Tensor:
         if not self.shared_out:
-            return self._run(images)
+            return self.run(images)
         if self.training:  # a row more would change BatchNorm's statistics, so batches are divisible
             with distributed.synchronised_norms(images.device):
-                return distributed.gather(self._run(distributed.share(images)))
-        return distributed.gather(self._run(distributed.share(distributed.padded(images))))[: len(images)]
+                return distributed.gather(self.run(distributed.share(images)))
+        return distributed.gather(self.run(distributed.share(distributed.padded(images))))[: len(images)]
 
-    def _run(self, images: Tensor) -> Tensor:
+    def run(self, images: Tensor) -> Tensor:
+        """Pooled features of these images by this process."""
         model = cast(Any, self.model)
         return _at_least_float32(cast(Tensor, model.forward_head(model.forward_features(images), pre_logits=True)))
 

@@ -112,6 +112,12 @@ def run(  # noqa: PLR0913, every option is one of the command's
             "Repeatable.",
         ),
     ] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="torch.compile the backbone; stops where a batch shows another loss or gradient."
+        ),
+    ] = False,
     data_root: Annotated[
         Path, typer.Option(envvar="C2F_DATA_ROOT", help="Where the images are, in torchvision's layout.")
     ] = Path("data"),
@@ -145,7 +151,7 @@ def run(  # noqa: PLR0913, every option is one of the command's
 
     With --tasks alone, --recipe is needed too; defaults: all methods, resnet18-thin, seeds 0-2.
     """
-    from benchmark import distributed, options, sweep
+    from benchmark import compiling, distributed, options, sweep
     from benchmark.cell import follow
     from benchmark.console import StepDisplay
     from benchmark.schema import Measures
@@ -154,11 +160,12 @@ def run(  # noqa: PLR0913, every option is one of the command's
     started = time.perf_counter()
     _load(plugin)
     measures = Measures(track=track, layers=layers, fine_tune=fine_tune)
-    request = options.Request(
-        suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ()), measures
-    )
+    changed = (*(changes or ()), *(["recipe.compile=true"] if compiled else []))
+    request = options.Request(suite, tasks, methods, backbones, seeds, recipe, changed, tuple(controls or ()), measures)
     grid = options.grid(request)
     chosen_device = distributed.join(device) if distributed.launched() else sweep.resolve_device(device)
+    if grid.recipe.compile:
+        compiling.require(chosen_device)
     if distributed.rank():  # torchrun started it along with the process that writes
         distributed.await_order()  # until images are decoded
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, allow_missing=allow_missing)

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Generator, Tensor, nn
 
-from benchmark import distributed
+from benchmark import compiling, distributed
 from benchmark.backbones import Network
 from benchmark.data import policy
 from benchmark.methods.base import Method, Progress
@@ -139,7 +139,7 @@ def prepare(
     mean, std = policy.channel_statistics(train.images)
     optimizer = _optimizer(network, recipe)
     steps = steps_per_epoch(len(train.labels), recipe)
-    return Trainer(
+    trainer = Trainer(
         network=network,
         method=method,
         recipe=recipe,
@@ -153,6 +153,9 @@ def prepare(
         scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, _learning_rate(recipe, steps)),
         streams=streams,
     )
+    if recipe.compile:
+        _compile(trainer)
+    return trainer
 
 
 def train_step(trainer: Trainer, index: Tensor, progress: Progress) -> Tensor:
@@ -265,6 +268,14 @@ def _epoch(trainer: Trainer, progress: Progress, monitor: Monitor) -> tuple[floa
         images, steps = images + len(index), steps + 1
         monitor.step(len(index))
     return float(total) / steps, images
+
+
+def _compile(trainer: Trainer) -> None:
+    """Compile the backbone for batches of the recipe's size, after a check on the first images."""
+    first = slice(min(trainer.recipe.batch_size, len(trainer.train.labels)))
+    images, labels = (chosen[first].to(trainer.device) for chosen in (trainer.train.images, trainer.train.labels))
+    images = policy.normalise(images, trainer.mean, trainer.std)
+    compiling.compile_backbone(trainer.network, images, labels, trainer.autocast)
 
 
 def _placed(split: CoarseSplit, device: torch.device) -> CoarseSplit:

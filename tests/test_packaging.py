@@ -20,7 +20,7 @@ LAYERS = [
     ["documents", "rng", "breeds", "resampling", "distributed"],
     ["hierarchy", "variants"],
     ["data", "backbones"],
-    ["methods"],
+    ["methods", "compiling"],
     ["plugins", "conformance"],
     ["registry"],
     ["authoring"],
