@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from benchmark import compiling, distributed
 from benchmark.backbones import Network
 from benchmark.data import policy
+from benchmark.data.ahead import Ahead
 from benchmark.methods.base import Method, Progress
 from benchmark.schema import CoarseSplit, Images, Recipe, Split
 
@@ -161,7 +162,7 @@ def prepare(
 def train_step(trainer: Trainer, index: Tensor, progress: Progress) -> Tensor:
     """One optimiser step on the images at `index`; returns the detached loss without waiting for the device."""
     train, recipe = trainer.train, trainer.recipe
-    images, labels = (chosen[index].to(trainer.device) for chosen in (train.images, train.labels))
+    images, labels = (chosen[index].to(trainer.device, non_blocking=True) for chosen in (train.images, train.labels))
     images = policy.augment(images, recipe.policy, trainer.streams.policy)
     images = policy.normalise(trainer.method.views(images, trainer.streams.mix), trainer.mean, trainer.std)
     with torch.autocast(trainer.device.type, trainer.autocast, enabled=trainer.autocast is not None):
@@ -183,7 +184,9 @@ def batches(trainer: Trainer) -> Iterator[Tensor]:
     """
     count, size = len(trainer.train.labels), trainer.recipe.batch_size
     order = torch.randperm(count, generator=trainer.streams.order).to(trainer.train.labels.device)
-    yield from order[: steps_per_epoch(count, trainer.recipe) * size].split(size)
+    indices = order[: steps_per_epoch(count, trainer.recipe) * size].split(size)
+    images = trainer.train.images
+    yield from images.each(indices) if isinstance(images, Ahead) else indices
 
 
 def steps_per_epoch(count: int, recipe: Recipe) -> int:
@@ -279,9 +282,9 @@ def _compile(trainer: Trainer) -> None:
 
 
 def _placed(split: CoarseSplit, device: torch.device) -> CoarseSplit:
-    """On the device if it fits there; else where it is, and every batch is gathered and moved as it is drawn."""
+    """On the device if it fits there; else where it is, and batches are moved to a GPU while it works on others."""
     if math.prod(split.images.shape) > _room(device):
-        return split
+        return split if device.type == "cpu" else CoarseSplit(Ahead(split.images, device), split.labels)
     return CoarseSplit(split.images.to(device), split.labels.to(device))
 
 
