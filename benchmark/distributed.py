@@ -52,7 +52,9 @@ def join(name: str) -> torch.device:
         distributed.init_process_group("gloo", timeout=PATIENCE)
         return torch.device("cpu")
     if found < wanted:
-        raise InputError(f"{wanted} processes on this machine and {found} GPUs; use --nproc-per-node={found or 1}")
+        raise InputError(
+            f"{wanted} processes on this machine and {found} GPUs; use --nproc-per-node={found or 1} or --device cpu"
+        )
     device = torch.device("cuda", own)
     torch.cuda.set_device(device)
     distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE, device_id=device)
@@ -76,8 +78,15 @@ def announce(order: str) -> None:
 
 
 def await_order() -> str:
-    """What the leader announces next; nothing when it is done."""
-    return _exchanged("")
+    """What the leader announces next; nothing when it is done.
+
+    Raises:
+        SystemExit: if the leader has gone; it has said why.
+    """
+    try:
+        return _exchanged("")
+    except RuntimeError:
+        raise SystemExit(1) from None
 
 
 def leave() -> None:

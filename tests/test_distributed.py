@@ -67,7 +67,7 @@ def test_two_processes_give_the_scores_of_one(tmp_path):
 
 def test_a_diverging_cell_fails_and_the_next_one_starts(tmp_path):
     done = start(*TORCHRUN, *CELLS, "--set", "recipe.lr=1e30", "--out", tmp_path)
-    assert done.returncode != 0
+    assert done.returncode != 0 and "[rank1]" not in done.stderr
     rows = pd.read_csv(tmp_path / "results.csv")
     assert rows["status"].tolist() == ["failed"] * 3 and rows["reason"].str.startswith("FloatingPointError").all()
 
@@ -82,6 +82,13 @@ def test_batches_must_be_a_multiple_of_the_processes(toy_recipe, monkeypatch):
     assert len(plan(toy_recipe, monkeypatch, 2).cells) == 1
     with pytest.raises(InputError, match=r"batch of 16 images is not a multiple of 3 processes.*batch_size=15"):
         plan(toy_recipe, monkeypatch, 3)
+
+
+def test_a_refused_plan_is_one_line_of_one_process(tmp_path):
+    done = start(*TORCHRUN, *CELLS, "--set", "recipe.batch_size=15", "--out", tmp_path)
+    assert done.returncode != 0
+    assert done.stderr.count("c2f: error: toy: a batch of 15 images is not a multiple of 2 processes") == 1
+    assert "[rank1]" not in done.stderr  # the mark of a traceback in another process
 
 
 @pytest.mark.parametrize("name", ["drop_rate", "drop_path_rate"])
