@@ -36,11 +36,19 @@ def augment(images: Tensor, policy: str, rng: Generator) -> Tensor:
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Pixels (B, C, H, W) in [0, 255] -> float32 with zero mean and unit variance per channel, channels_last."""
+    """Pixels (B, C, H, W) in [0, 255] -> float32 with zero mean and unit variance per channel, channels_last.
+
+    Args:
+        images: uint8 or float.
+        mean: of each channel, (1, C, 1, 1), or of all, a scalar; grey levels.
+        std: likewise, > 0.
+    """
     pixels = images.permute(0, 2, 3, 1).contiguous()  # (B, H, W, C)
     floats = pixels.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
     # Rows of W * C numbers, against statistics as long: a CPU is twice as fast on them as on runs of C.
-    mean, std = (statistic.flatten().repeat(images.shape[3]) for statistic in (mean, std))
+    mean, std = (
+        statistic.expand(1, images.shape[1], 1, 1).flatten().repeat(images.shape[3]) for statistic in (mean, std)
+    )
     floats.flatten(2).sub_(mean).div_(std)  # a view
     return floats.permute(0, 3, 1, 2)
 
