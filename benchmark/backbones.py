@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmark import distributed
 from benchmark.errors import InputError, unknown
 from benchmark.schema import Scalar
 
@@ -26,6 +27,8 @@ class Network(nn.Module):
         num_features: D, pooled features before the head.
         num_stages: hidden stages at which `features` can mix; at most 4, shallow to deep.
         auxiliary: trainable parts a method adds, e.g. a projection head; trained along, unseen by the probes.
+        shared_out: whether each process of torchrun's runs the model on its rows of every batch; see `distributed`.
+        compiled: `run` as torch.compile made it, for training batches that nothing inside looks at; see `compiling`.
     """
 
     auxiliary: nn.Module | None
@@ -36,6 +39,8 @@ class Network(nn.Module):
         self.num_classes = num_classes
         self.num_features = num_features
         self.auxiliary = None
+        self.shared_out = False
+        self.compiled: Callable[[Tensor], Tensor] | None = None
         self._stages = _stage_modules(model)
 
     @property
@@ -53,9 +58,9 @@ class Network(nn.Module):
                 a larger batch, e.g. clean and mixed ones together: what follows the stage sees that one.
         """
         if stage is None or mix is None:
-            return self._pooled(images)
+            return self.compiled(images) if self.compiled and self.training else self._pooled(images)
         module = self.model.get_submodule(self._stages[stage])
-        hook = module.register_forward_hook(lambda _module, _inputs, output: mix(output))
+        hook = module.register_forward_hook(lambda _module, _inputs, output: self._on_whole_batch(mix, output))
         try:
             return self._pooled(images)
         finally:
@@ -76,7 +81,8 @@ class Network(nn.Module):
         finally:
             for hook in hooks:
                 hook.remove()
-        return [_at_least_float32(self.to_maps(output)).mean(dim=(2, 3)) for output in found]
+        means = [_at_least_float32(self.to_maps(output)).mean(dim=(2, 3)) for output in found]
+        return [distributed.gather(mean)[: len(images)] for mean in means] if self.shared_out else means
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits of the head, (B, D) -> (B, K) float32."""
@@ -90,6 +96,10 @@ class Network(nn.Module):
     def head(self) -> nn.Module:
         """The classifier module."""
         return cast(nn.Module, cast(Any, self.model).get_classifier())
+
+    def replicated_parameters(self) -> list[nn.Parameter]:
+        """Those outside the backbone, which every process of torchrun's applies to the whole batch."""
+        return [*self.head.parameters(), *(self.auxiliary.parameters() if self.auxiliary else ())]
 
     def to_maps(self, hidden: Tensor) -> Tensor:
         """A stage's output as feature maps (B, C, h, w), whatever the family's own layout.
@@ -143,6 +153,8 @@ class Network(nn.Module):
             hook.remove()
         prefix, grid = self._token_layout()
         weights = _class_attention(attention, projected[0])[:, prefix:]
+        if self.shared_out:
+            weights = distributed.gather(weights)[: len(images)]
         return features, F.normalize(weights, p=1, dim=1).unflatten(1, grid)
 
     @property
@@ -155,8 +167,21 @@ class Network(nn.Module):
         return model.num_prefix_tokens, tuple(model.patch_embed.grid_size)
 
     def _pooled(self, images: Tensor) -> Tensor:
+        if not self.shared_out:
+            return self.run(images)
+        if self.training:  # a row more would change BatchNorm's statistics, so batches are divisible
+            with distributed.synchronised_norms(images.device):
+                return distributed.gather(self.run(distributed.share(images)))
+        return distributed.gather(self.run(distributed.share(distributed.padded(images))))[: len(images)]
+
+    def run(self, images: Tensor) -> Tensor:
+        """Pooled features of these images by this process."""
         model = cast(Any, self.model)
         return _at_least_float32(cast(Tensor, model.forward_head(model.forward_features(images), pre_logits=True)))
+
+    def _on_whole_batch(self, mix: Mix, rows: Tensor) -> Tensor:
+        """A stage's output after `mix`, which sees the rows of all processes."""
+        return distributed.share(mix(distributed.gather(rows))) if self.shared_out else mix(rows)
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
@@ -370,6 +395,15 @@ def _probe(model: nn.Module, num_classes: int, channels: int, image_size: int) -
         raise ValueError(f"features {tuple(features.shape)}, logits {tuple(logits.shape)}")
     model.train()
     return features.shape[1]
+
+
+def draws_at_random(network: Network, channels: int, image_size: int) -> bool:
+    """Whether training draws random numbers inside the backbone: dropout, stochastic depth."""
+    trained = copy.deepcopy(network).train()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        before = torch.get_rng_state()
+        trained.features(torch.zeros(2, channels, image_size, image_size))
+        return not torch.equal(before, torch.get_rng_state())
 
 
 def initial_labels(name: str, args: Mapping[str, Scalar]) -> str:

@@ -5,6 +5,8 @@ import math
 import statistics
 import sys
 import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +14,13 @@ from typing import Any, Final
 import torch
 
 import benchmark
-from benchmark import archive, backbones, data, provenance, registry, rng, tracking
+from benchmark import archive, backbones, data, distributed, provenance, registry, rng, tracking
 from benchmark.backbones import Network
 from benchmark.checkpoint import Desk, Keeper, Unkept
 from benchmark.data import Decoded, policy
+from benchmark.errors import InputError
 from benchmark.features import by_layer, extract, pooled
-from benchmark.pretrain import Monitor, Streams, autocast_dtype, pretrain
+from benchmark.pretrain import Monitor, Silent, Streams, autocast_dtype, pretrain
 from benchmark.probes import fine_tune
 from benchmark.rng import Purpose
 from benchmark.schema import Cell, Cost, Data, Features, Labels, Provenance, Recipe, Row, Task
@@ -75,7 +78,10 @@ def run_cell(
     if kept.exists():
         features, labels, record = archive.recall(kept)
     else:
-        features, labels, record = _train(cell, decoded, device, monitor, desk)
+        distributed.announce(cell.key)
+        alone = distributed.size() == 1  # the other processes would not know from where a training goes on
+        with distributed.in_step():
+            features, labels, record = _train(cell, decoded, device, monitor, desk if alone else None)
         if shelf.keep:
             archive.keep(kept, features, labels, record)
     started = time.perf_counter()
@@ -89,6 +95,21 @@ def run_cell(
     )
     cost = Cost(**record["cost"], score_seconds=time.perf_counter() - started)
     return Row(cell, figures, selection, cost, made, tuple(record["history"])), packed
+
+
+def follow(cells: Iterable[Cell], images: Mapping[str, Decoded], device: torch.device) -> None:
+    """Train along with the leading process of torchrun's, until it announces that there is no more.
+
+    Args:
+        cells: among which are all that are announced.
+        images: of each task, by name.
+        device: of this process.
+    """
+    by_key = {cell.key: cell for cell in cells}
+    while key := distributed.await_order():
+        cell = by_key[key]
+        with suppress(FloatingPointError, InputError), distributed.in_step():  # the leader records them
+            _train(cell, images[cell.task.name], device, Silent(), None)
 
 
 def chance(cell: Cell) -> Chance:

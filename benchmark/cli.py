@@ -147,6 +147,12 @@ def run(  # noqa: PLR0913, every option is one of the command's
     seeds: Seeds = "",
     recipe: RecipeName = "",
     changes: Changes = None,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="torch.compile the backbone; stops where a batch shows another loss or gradient."
+        ),
+    ] = False,
     data_root: ImagesRoot = Path("data"),
     datasets_dir: DatasetsDir = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch images that are missing.")] = False,
@@ -211,8 +217,11 @@ def run(  # noqa: PLR0913, every option is one of the command's
 
     With --tasks alone, --recipe is needed too; defaults: all methods, resnet18-thin, seeds 0-2.
     """
-    from benchmark import options, status, sweep
+    import torch
+
+    from benchmark import compiling, distributed, options, status, sweep
     from benchmark import tensorboard as curves
+    from benchmark.cell import follow
     from benchmark.console import StepDisplay
     from benchmark.launchers import slurm
     from benchmark.launchers.base import Setting
@@ -224,13 +233,21 @@ def run(  # noqa: PLR0913, every option is one of the command's
     if tensorboard:
         curves.check()
     measures = Measures(track=track, layers=layers, fine_tune=fine_tune)
-    request = options.Request(
-        suite, tasks, methods, backbones, seeds, recipe, tuple(changes or ()), tuple(controls or ()), measures
-    )
+    changed = (*(changes or ()), *(["recipe.compile=true"] if compiled else []))
+    request = options.Request(suite, tasks, methods, backbones, seeds, recipe, changed, tuple(controls or ()), measures)
     grid = options.grid(request)
-    options.check_launcher(launcher, workers)
+    options.check_launcher(launcher, workers, distributed.launched())
     remote = launcher == "slurm"
-    chosen_device = device if remote else str(sweep.resolve_device(device))
+    local = distributed.join if distributed.launched() else sweep.resolve_device
+    chosen_device = device if remote else str(local(device))
+    if grid.recipe.compile and not remote:
+        compiling.require(torch.device(chosen_device))
+    if distributed.rank():  # torchrun started it along with the process that writes
+        distributed.await_order()  # until images are decoded
+        plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, allow_missing=allow_missing)
+        follow(plan.cells, plan.images, torch.device(chosen_device))
+        distributed.leave()
+        return
     folder = out or Path("results") / request.name
     store = Store(folder)
     store.open()
@@ -250,7 +267,10 @@ def run(  # noqa: PLR0913, every option is one of the command's
     if remote and not wait and todo:
         _detach(engine, plan, todo, folder)
         return
+    distributed.announce("planned")
     failed = _run_plan(plan, todo, store, engine, log_json, tensorboard, quiet)
+    distributed.announce("")
+    distributed.leave()
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)
     if failed:

@@ -11,9 +11,11 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Generator, Tensor, nn
 
+from benchmark import compiling, distributed
 from benchmark.backbones import Network
 from benchmark.checkpoint import Keeper, State, Unkept
 from benchmark.data import policy
+from benchmark.data.ahead import Ahead
 from benchmark.methods.base import Method, Progress
 from benchmark.schema import CoarseSplit, Images, Recipe, Split
 
@@ -150,11 +152,14 @@ def prepare(
 ) -> Trainer:
     """Move everything that fits to the device and make optimiser and schedule."""
     network.auxiliary = method.auxiliary(network, streams.mix)
+    if distributed.size() > 1:
+        network.shared_out = True
+        network.model = distributed.with_synchronised_norms(network.model, device)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean, std = policy.channel_statistics(train.images)
     optimizer = _optimizer(network, recipe)
     steps = steps_per_epoch(len(train.labels), recipe)
-    return Trainer(
+    trainer = Trainer(
         network=network,
         method=method,
         recipe=recipe,
@@ -168,17 +173,22 @@ def prepare(
         scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, _learning_rate(recipe, steps)),
         streams=streams,
     )
+    if recipe.compile:
+        _compile(trainer)
+    return trainer
 
 
 def train_step(trainer: Trainer, index: Tensor, progress: Progress) -> Tensor:
     """One optimiser step on the images at `index`; returns the detached loss without waiting for the device."""
     train, recipe = trainer.train, trainer.recipe
-    images, labels = (chosen[index].to(trainer.device) for chosen in (train.images, train.labels))
+    images, labels = (chosen[index].to(trainer.device, non_blocking=True) for chosen in (train.images, train.labels))
     images = policy.augment(images, recipe.policy, trainer.streams.policy)
     images = policy.normalise(trainer.method.views(images, trainer.streams.mix), trainer.mean, trainer.std)
     with torch.autocast(trainer.device.type, trainer.autocast, enabled=trainer.autocast is not None):
         loss = trainer.method.loss(trainer.network, images, labels, progress, trainer.streams.mix)
     loss.backward()
+    if trainer.network.shared_out:
+        distributed.sum_gradients(trainer.network.parameters(), trainer.network.replicated_parameters())
     trainer.optimizer.step()
     trainer.scheduler.step()
     trainer.optimizer.zero_grad(set_to_none=True)
@@ -193,7 +203,9 @@ def batches(trainer: Trainer) -> Iterator[Tensor]:
     """
     count, size = len(trainer.train.labels), trainer.recipe.batch_size
     order = torch.randperm(count, generator=trainer.streams.order).to(trainer.train.labels.device)
-    yield from order[: steps_per_epoch(count, trainer.recipe) * size].split(size)
+    indices = order[: steps_per_epoch(count, trainer.recipe) * size].split(size)
+    images = trainer.train.images
+    yield from images.each(indices) if isinstance(images, Ahead) else indices
 
 
 def steps_per_epoch(count: int, recipe: Recipe) -> int:
@@ -357,10 +369,18 @@ def _restore_moments(optimizer: torch.optim.Optimizer, moments: Mapping[str, Ten
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
+def _compile(trainer: Trainer) -> None:
+    """Compile the backbone for batches of the recipe's size, after a check on the first images."""
+    first = slice(min(trainer.recipe.batch_size, len(trainer.train.labels)))
+    images, labels = (chosen[first].to(trainer.device) for chosen in (trainer.train.images, trainer.train.labels))
+    images = policy.normalise(images, trainer.mean, trainer.std)
+    compiling.compile_backbone(trainer.network, images, labels, trainer.autocast)
+
+
 def _placed(split: CoarseSplit, device: torch.device) -> CoarseSplit:
-    """On the device if it fits there; else where it is, and every batch is gathered and moved as it is drawn."""
+    """On the device if it fits there; else where it is, and batches are moved to a GPU while it works on others."""
     if math.prod(split.images.shape) > _room(device):
-        return split
+        return split if device.type == "cpu" else CoarseSplit(Ahead(split.images, device), split.labels)
     return CoarseSplit(split.images.to(device), split.labels.to(device))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import benchmark
+from benchmark import distributed
 from benchmark.backbones import initial_labels
 from benchmark.pretrain import autocast_dtype
 from benchmark.schema import Cell
@@ -33,7 +34,7 @@ def collect(cell: Cell, device: torch.device, split_digest: str) -> dict[str, An
         timm_version=timm.__version__,
         sklearn_version=sklearn.__version__,
         device=device.type,
-        device_name=device_name(device),
+        device_name=f"{distributed.size()} x {device_name(device)}" if distributed.size() > 1 else device_name(device),
         num_threads=torch.get_num_threads(),
         precision="bf16" if dtype else "fp32",
         init="pretrained" if cell.backbone_args.get("pretrained") else "scratch",

@@ -194,6 +194,7 @@ class Recipe:
         Literal["auto", "fp32", "bf16"],
         Field(description="auto: bf16 autocast where the processor or GPU computes in it, else fp32"),
     ] = "auto"
+    compile: Annotated[bool, Field(description="torch.compile of the backbone, checked against it on a batch")] = False
 
     def __post_init__(self) -> None:
         if self.warmup_epochs >= self.epochs:
@@ -201,8 +202,13 @@ class Recipe:
 
     @property
     def hyperparameters(self) -> dict[str, Scalar]:
-        """Everything but the words."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "title")}
+        """Everything but the words, and whether the backbone is compiled only where it is."""
+        return self.mathematics | ({"compile": True} if self.compile else {})
+
+    @property
+    def mathematics(self) -> dict[str, Scalar]:
+        """Everything but the words and how it is computed."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "title", "compile")}
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
@@ -246,13 +252,13 @@ class Cell:
             "data_digest": self.data_digest,
             "backbone": self.backbone,
             "backbone_args": dict(self.backbone_args),
-            "recipe": self.recipe.hyperparameters if self.recipe else {},
+            "recipe": self.recipe.mathematics if self.recipe else {},
             "seed": self.seed,
         }
 
     @property
     def training_identity(self) -> dict[str, Any]:
-        """Everything that can change the trained network."""
+        """Everything that can change the trained network, but for how its backbone is computed."""
         plugin = {"method_digest": self.method_digest} if self.method_digest else {}
         return {**self.shared_identity, "method": self.method, "method_params": dict(self.method_params), **plugin}
 
@@ -260,7 +266,8 @@ class Cell:
     def features_identity(self) -> dict[str, Any]:
         """Everything that can change what scores are computed from."""
         measures = {"measures": self.measures.chosen} if self.measures.chosen else {}
-        return {**self.training_identity, **measures}
+        compiled = {"compile": True} if self.recipe and self.recipe.compile else {}
+        return {**self.training_identity, **compiled, **measures}
 
     @property
     def identity(self) -> dict[str, Any]:

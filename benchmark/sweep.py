@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmark import backbones, checkpoint, data, registry
+from benchmark import backbones, checkpoint, data, distributed, registry
 from benchmark.backbones import Network
 from benchmark.data import Decoded
 from benchmark.data.source import Watcher
@@ -75,6 +75,8 @@ def plan(
     left_out: list[str] = []
     for task, backbone in itertools.product(tasks, grid.backbones):
         network = _network(grid, task, backbone, channels[task.name])
+        if distributed.size() > 1:
+            _check_shares(grid, task, images[task.name], network, backbone)
         fitting, misfits = _fitting(methods, network, backbone)
         if misfits and not grid.only_fitting:
             raise InputError(misfits[0])
@@ -119,6 +121,27 @@ def _network(grid: Grid, task: Task, backbone: str, channels: int) -> Network:
         image_size=task.hierarchy.image_size,
         seed=0,
     )
+
+
+def _check_shares(grid: Grid, task: Task, images: Decoded, network: Network, backbone: str) -> None:
+    """Whether several processes give the numbers of one: equal shares, and no draws of a process's own.
+
+    Raises:
+        InputError: with the nearest batch size that can be shared out.
+    """
+    train, processes = data.load(task.pretraining, images).train, distributed.size()
+    batch = min(grid.recipe.batch_size, len(train.labels))
+    if batch % processes:
+        rounded = max(batch // processes, 1) * processes
+        raise InputError(
+            f"{task.name}: a batch of {batch} images is not a multiple of {processes} processes; "
+            f"use --set recipe.batch_size={rounded} or another --nproc-per-node"
+        )
+    if backbones.draws_at_random(network, train.images.shape[1], task.hierarchy.image_size):
+        raise InputError(
+            f"backbone {backbone} drops units at random, which several processes cannot draw as one does; "
+            "set its drop rates to 0 (--set backbone.NAME.drop_path_rate=0) or start it without torchrun"
+        )
 
 
 def _fitting(

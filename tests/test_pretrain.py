@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmark import backbones, data, pretrain, registry, rng
+from benchmark.data.ahead import Ahead
 from benchmark.methods.base import Method, Progress
 from benchmark.pretrain import Silent, Streams
 from benchmark.schema import CoarseSplit, Recipe
@@ -65,11 +66,15 @@ def test_set_that_stays_where_it_is_trains_as_one_that_is_moved(toy_cell, splits
     monkeypatch.setattr(pretrain, "_room", lambda device: size)
     assert isinstance(pretrain._placed(splits[0], CPU).images, torch.Tensor)
     resident, b = train(toy_cell("mixup"), splits)
+    monkeypatch.setattr(
+        pretrain, "_placed", lambda split, device: CoarseSplit(Ahead(split.images, device), split.labels)
+    )
+    ahead, c = train(toy_cell("mixup"), splits)
     for key, value in streamed.state_dict().items():
         assert torch.equal(value, resident.state_dict()[key]), key
-    assert [[r[key] for key in ("loss", "train_acc", "val_acc")] for r in a] == [
-        [r[key] for key in ("loss", "train_acc", "val_acc")] for r in b
-    ]
+        assert torch.equal(value, ahead.state_dict()[key]), key
+    figures = [[[r[key] for key in ("loss", "train_acc", "val_acc")] for r in history] for history in (a, b, c)]
+    assert figures[0] == figures[1] == figures[2]
 
 
 def test_methods_see_the_same_batches_and_crops(toy_cell, splits, monkeypatch):

@@ -82,6 +82,19 @@ def test_statistics_equal_numpy_and_normalise(channels: int, rng: torch.Generato
     torch.testing.assert_close(images, before, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_normalised_pixels_are_the_plain_formula_in_any_layout(layout, dtype, rng):
+    images = draw((5, 3, 6, 4), rng).to(dtype).contiguous(memory_format=layout)
+    before = images.clone()
+    for mean, std in (
+        (torch.rand(1, 3, 1, 1, generator=rng), torch.tensor([1.5, 2.0, 3.0]).reshape(1, 3, 1, 1)),
+        (torch.tensor(120.0), torch.tensor(60.0)),
+    ):
+        assert torch.equal(policy.normalise(images, mean, std), (images.float() - mean) / std)
+    assert torch.equal(images, before)
+
+
 def test_constant_channel_is_centred_and_not_divided_by_zero():
     images = torch.full((4, 1, 8, 8), 37, dtype=torch.uint8)
     normal = policy.normalise(images, *policy.channel_statistics(images))
