@@ -199,14 +199,15 @@ def test_debug_shows_the_traceback(c2f):
 
 @pytest.mark.parametrize("kind", ["tasks", "methods", "backbones", "suites", "recipes", "metrics", "parameters"])
 def test_list_names_everything(c2f, kind, monkeypatch):
-    from benchmark import backbones, registry
+    from benchmark import registry
+    from benchmark.small_backbones import VARIANTS
 
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = c2f("list", kind)
     known = {
         "tasks": registry.task_files(),
         "methods": registry.methods(),
-        "backbones": backbones.VARIANTS,
+        "backbones": VARIANTS,
         "suites": registry.suite_files(),
         "recipes": registry.recipe_files(),
         "metrics": METRICS,

@@ -14,11 +14,12 @@ PACKAGE = ROOT / "benchmark"
 
 # Imports go from a later layer to an earlier one, or stay inside one.
 LAYERS = [
-    ["errors"],
+    ["errors", "method_cards"],
     ["metrics"],
     ["schema"],
     ["documents", "rng", "breeds", "resampling"],
     ["hierarchy", "variants"],
+    ["small_backbones"],
     ["data", "backbones"],
     ["methods"],
     ["plugins", "conformance"],

@@ -22,6 +22,7 @@ from benchmark.errors import InputError
 from benchmark.schema import digest
 
 FORMAT = 1
+WRITTEN_AT_ONCE = 1 << 20  # bytes: small images one by one cost more in calls than in copying
 
 
 class Unwatched:
@@ -142,7 +143,7 @@ def _write_parts(draft: Path, raw: Raw[Images], watcher: Watcher) -> str:
     sha = hashlib.sha256(json.dumps(raw.classes).encode())
     for name, part in raw.parts.items():
         sha.update(f"{name}{part.images.shape}".encode())
-        with _pixels(draft, name).open("wb") as file:
+        with _pixels(draft, name).open("wb", buffering=WRITTEN_AT_ONCE) as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": part.images.shape}
             np.lib.format.write_array_header_1_0(file, header)
             for image in part.images:
