@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from benchmark.metrics import METRICS
 if TYPE_CHECKING:
     from benchmark.speed import Line
 
+SMALL = 0.1  # ratios below it are shown to two digits
 Listing = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
@@ -48,13 +50,20 @@ def speed_table(lines: "Iterable[Line]") -> Listing:
             line.name,
             f"{line.milliseconds:.1f}",
             f"{line.images_per_second:.0f}",
-            f"{line.to_bare:.3f}",
-            f"{line.to_baseline:.3f}",
-            f"{line.quartiles[0]:.2f} to {line.quartiles[1]:.2f}",
+            _ratio(line.to_bare),
+            _ratio(line.to_baseline),
+            "–".join(
+                f"{quartile:.2g}" if line.to_baseline < SMALL else f"{quartile:.2f}" for quartile in line.quartiles
+            ),
+            "" if math.isnan(line.memory_mb) else f"{line.memory_mb:.0f}",
         )
         for line in lines
     ]
-    return ("step", "ms", "images/s", "ratio to bare", "ratio to baseline", "quartiles"), rows
+    return ("step", "ms", "images/s", "to bare", "to baseline", "quartiles", "MiB"), rows
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2g}" if value < SMALL else f"{value:.3f}"
 
 
 def details(kind: str, name: str, datasets_dir: Path | None = None) -> str:

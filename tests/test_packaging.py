@@ -14,7 +14,7 @@ PACKAGE = ROOT / "benchmark"
 
 # Imports go from a later layer to an earlier one, or stay inside one.
 LAYERS = [
-    ["errors", "method_cards"],
+    ["errors", "speed_memory"],
     ["metrics"],
     ["schema"],
     ["documents", "rng", "breeds", "resampling"],
@@ -24,7 +24,7 @@ LAYERS = [
     ["methods"],
     ["plugins", "conformance"],
     ["registry"],
-    ["authoring"],
+    ["authoring", "method_cards"],
     ["drafts"],
     ["pretrain"],
     ["features", "archive", "resampling"],
@@ -36,6 +36,8 @@ LAYERS = [
     ["store", "report"],
     ["speed_leaderboard", "sweep", "speed", "check", "doctor", "external", "verify"],
     ["speed_scores", "standing", "submission"],
+    ["speed_around", "speed_parts", "speed_start", "speed_timm"],
+    ["speed_document"],
     ["options", "catalogue", "console"],
     ["cli"],
 ]

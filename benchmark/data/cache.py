@@ -40,7 +40,9 @@ def folder() -> Path:
     return Path(os.environ.get("C2F_CACHE") or platformdirs.user_cache_dir("c2f-benchmark", appauthor=False))
 
 
-def load(fingerprint: str, read: Callable[[], Raw[Images]], watcher: Watcher | None = None) -> tuple[Raw[Pixels], str]:
+def load(
+    fingerprint: str, read: Callable[[], Raw[Images]], watcher: Watcher | None = None, root: Path | None = None
+) -> tuple[Raw[Pixels], str]:
     """The decoded source, memory-mapped, and the SHA-256 of its content; decodes it where the cache has none.
 
     A damaged entry is thrown away and decoded again.
@@ -49,11 +51,12 @@ def load(fingerprint: str, read: Callable[[], Raw[Images]], watcher: Watcher | N
         fingerprint: names the entry.
         read: gives the source where it has to be decoded.
         watcher: told of every image that is decoded.
+        root: of the cache, where it is not `folder()`.
 
     Raises:
         InputError: if the cache cannot be written.
     """
-    entry = folder() / "decoded" / fingerprint[:32]
+    entry = (root or folder()) / "decoded" / fingerprint[:32]
     found = _open(entry)
     if found is None:
         _write(entry, read(), watcher or Unwatched())

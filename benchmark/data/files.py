@@ -49,10 +49,10 @@ class Files:
             InputError: naming the file that is missing or corrupt.
         """
         waiting: deque[Future[list[Pixels]]] = deque()
-        with ThreadPoolExecutor(_cores()) as pool:  # Pillow releases the interpreter lock while it decodes
+        with ThreadPoolExecutor(cores()) as pool:  # Pillow releases the interpreter lock while it decodes
             for start in range(0, len(self.paths), CHUNK):
                 waiting.append(pool.submit(self._decode, self.paths[start : start + CHUNK]))
-                if len(waiting) > AHEAD * _cores():
+                if len(waiting) > AHEAD * cores():
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
@@ -61,7 +61,7 @@ class Files:
         return [decode(path, self.size) for path in paths]
 
 
-def _cores() -> int:
+def cores() -> int:
     """Those this process may use, where the system tells."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

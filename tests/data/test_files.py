@@ -37,7 +37,7 @@ def test_no_more_is_decoded_than_so_far_ahead(paths: list[Path], monkeypatch: py
     decode = files.decode
     monkeypatch.setattr(files, "CHUNK", 2)
     monkeypatch.setattr(files, "AHEAD", 1)
-    monkeypatch.setattr(files, "_cores", lambda: 3)
+    monkeypatch.setattr(files, "cores", lambda: 3)
     monkeypatch.setattr(files, "decode", lambda path, size: (decoded.append(path), decode(path, size))[1])
     next(iterator := iter(files.Files(paths, 4)))
     iterator.close()
