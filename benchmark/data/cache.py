@@ -22,7 +22,7 @@ from benchmark.errors import InputError
 from benchmark.schema import digest
 
 FORMAT = 1
-WRITTEN_AT_ONCE = 1 << 20  # bytes: small images one by one cost more in calls than in copying
+WRITTEN_AT_ONCE = 1 << 18  # bytes: small images one by one cost more in calls than in copying
 
 
 class Unwatched:

@@ -74,7 +74,8 @@ def decode(path: Path, size: int) -> Pixels:
     """
     try:
         content = path.read_bytes()
-        found = _jpeg(content) if len(content) <= MOST_BYTES and _decoders_agree() else None
+        small = content.startswith(JPEG) and len(content) <= MOST_BYTES
+        found = _jpeg(content) if small and _decoders_agree() else None
         if found is None:
             with Image.open(BytesIO(content)) as image:  # whose word on what is corrupt is the last
                 return _fitted(image.convert("RGB"), size)
@@ -89,14 +90,12 @@ def _fitted(image: Image.Image, size: int) -> Pixels:
 
 
 def _jpeg(content: bytes) -> Pixels | None:
-    """By torchvision, (3, H, W); None for what it cannot decode, and for other colours than RGB and grey.
+    """A JPEG by torchvision, (3, H, W); None for what it cannot decode, and for other colours than RGB and grey.
 
     The operator itself: its wrapper is deprecated since torchvision 0.29. Where it is gone, Pillow decodes alone.
     """
     import torchvision.io  # noqa: F401, registers the operator
 
-    if not content.startswith(JPEG):
-        return None
     unchanged, as_stored = 0, False  # colours, and orientation
     try:
         pixels = torch.ops.image.decode_jpeg(
