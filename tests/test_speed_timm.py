@@ -38,3 +38,21 @@ def test_both_loops_train_on_the_pictures_written(tmp_path, monkeypatch):
     for loop in speed_timm.MEASUREMENTS:
         found = speed_timm.in_child(loop, {"folder": str(pictures), "precision": "fp32"}, "speed_timm")
         assert 0 < found["seconds"] < math.inf
+
+
+def test_the_loops_take_turns_on_one_set_of_pictures(tmp_path, monkeypatch):
+    taken = iter([5.0, 2.0, 4.0, 1.0, 3.0, 2.5, 6.0, 0.5])
+    asked, steps = [], []
+    monkeypatch.setattr(speed_timm, "write_pictures", lambda folder, root: f"of {root.name}")
+    monkeypatch.setattr(
+        speed_timm,
+        "in_child",
+        lambda *given: asked.append((given[0], given[1]["precision"])) or {"seconds": next(taken)},
+    )
+    watch = type("Watch", (), {"begin": steps.append, "step": steps.append})
+    lines = speed_timm.measure(tmp_path, 2, watch)
+    runs = [("of_timm", "fp32"), ("of_ours", "fp32"), ("of_timm", "bf16"), ("of_ours", "bf16")]
+    assert asked == 2 * runs and steps == [8, *[1] * 8]
+    assert [line.value for line in lines[:4]] == pytest.approx([1 / 3.0, 1 / 2.0, 1 / 4.0, 1 / 0.5])
+    assert lines[0].what == f"timm's loop, fp32, of {tmp_path.name}"
+    assert lines[4].value == pytest.approx(2.0 / 3.0) and lines[4].missed
