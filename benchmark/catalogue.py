@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
 
 from tabulate import tabulate
 
-from benchmark import registry
+from benchmark import method_cards, registry
 from benchmark.errors import unknown
 from benchmark.metrics import METRICS
 
 if TYPE_CHECKING:
     from benchmark.speed import Line
 
+SMALL = 0.1  # ratios below it are shown to two digits
 Listing = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
@@ -48,13 +50,20 @@ def speed_table(lines: "Iterable[Line]") -> Listing:
             line.name,
             f"{line.milliseconds:.1f}",
             f"{line.images_per_second:.0f}",
-            f"{line.to_bare:.3f}",
-            f"{line.to_baseline:.3f}",
-            f"{line.quartiles[0]:.2f} to {line.quartiles[1]:.2f}",
+            _ratio(line.to_bare),
+            _ratio(line.to_baseline),
+            "–".join(
+                f"{quartile:.2g}" if line.to_baseline < SMALL else f"{quartile:.2f}" for quartile in line.quartiles
+            ),
+            "" if math.isnan(line.memory_mb) else f"{line.memory_mb:.0f}",
         )
         for line in lines
     ]
-    return ("step", "ms", "images/s", "ratio to bare", "ratio to baseline", "quartiles"), rows
+    return ("step", "ms", "images/s", "to bare", "to baseline", "quartiles", "MiB"), rows
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2g}" if value < SMALL else f"{value:.3f}"
 
 
 def details(kind: str, name: str, datasets_dir: Path | None = None) -> str:
@@ -80,9 +89,12 @@ def _tasks(datasets_dir: Path | None) -> Listing:
 
 
 def _methods() -> Listing:
+    if registry.foreign_method_names():  # what others wrote is described once it has been checked
+        about = {name: method_cards.of_class(cls) for name, cls in registry.methods().items()}
+    else:
+        about = {name: method_cards.of_file(path) for name, path in registry.shipped_method_files().items()}
     lines = [
-        (name, cls.title, str(cls.year), cls.family, f"{cls.cost:.3g}", cls.paper)
-        for name, cls in registry.methods().items()
+        (name, card.title, str(card.year), card.family, f"{card.cost:.3g}", card.paper) for name, card in about.items()
     ]
     return ("method", "title", "year", "family", "cost", "paper"), lines
 
@@ -93,7 +105,7 @@ def _parameters() -> Listing:
 
 
 def _backbones() -> Listing:
-    from benchmark.backbones import VARIANTS
+    from benchmark.small_backbones import VARIANTS
 
     lines = [(name, variant.title) for name, variant in VARIANTS.items()]
     return ("backbone", "title"), [
@@ -106,7 +118,7 @@ def _suites() -> Listing:
     lines = []
     for name in registry.suite_files():
         suite = registry.suite(name)
-        methods = len(registry.methods() if suite.methods == "all" else suite.methods)
+        methods = len(registry.method_names() if suite.methods == "all" else suite.methods)
         cells = len(suite.tasks) * methods * len(suite.backbones) * len(suite.seeds)
         most = "≤ " if suite.methods == "all" else ""  # some methods train some backbones only
         lines.append((name, f"{most}{cells}", suite.recipe, suite.title))
@@ -169,9 +181,10 @@ def _method(name: str) -> str:
 
 def _backbone(name: str) -> str:
     from benchmark import backbones
+    from benchmark.small_backbones import VARIANTS
 
     backbones.check(name)
-    variant = backbones.VARIANTS.get(name)
+    variant = VARIANTS.get(name)
     if variant is None:
         return f"{name}: timm's model, with timm's stem (see timm for its arguments)"
     arguments = {key: value for key, value in variant.arguments.items()}

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,11 +16,13 @@ import benchmark
 from benchmark.errors import InputError
 
 if TYPE_CHECKING:
+    from benchmark import speed as speeds
+    from benchmark.catalogue import Listing
     from benchmark.launchers.base import Display, Launcher, Setting
     from benchmark.launchers.slurm import Resources
     from benchmark.schema import Cell
     from benchmark.store import Store
-    from benchmark.sweep import Plan
+    from benchmark.sweep import Grid, Plan
 
 # Typer brings its own click since 0.2x and took the real one before; this is ClickException in either.
 CommandLineError: Any = typer.BadParameter.mro()[2]
@@ -217,64 +220,85 @@ def run(  # noqa: PLR0913, every option is one of the command's
 
     With --tasks alone, --recipe is needed too; defaults: all methods, resnet18-thin, seeds 0-2.
     """
-    import torch
-
-    from benchmark import compiling, distributed, options, status, sweep
-    from benchmark import tensorboard as curves
-    from benchmark.cell import follow
+    from benchmark import distributed, options, status, sweep
     from benchmark.console import StepDisplay
     from benchmark.launchers import slurm
     from benchmark.launchers.base import Setting
     from benchmark.schema import Measures
-    from benchmark.store import Store
 
     started = time.perf_counter()
     _load(plugin)
-    if tensorboard:
-        curves.check()
     measures = Measures(track=track, layers=layers, fine_tune=fine_tune)
-    changed = (*(changes or ()), *(["recipe.compile=true"] if compiled else []))
+    changed = (*(changes or ()), *["recipe.compile=true"] * compiled)
     request = options.Request(suite, tasks, methods, backbones, seeds, recipe, changed, tuple(controls or ()), measures)
     grid = options.grid(request)
     options.check_launcher(launcher, workers, distributed.launched())
     remote = launcher == "slurm"
-    local = distributed.join if distributed.launched() else sweep.resolve_device
-    chosen_device = device if remote else str(local(device))
-    if grid.recipe.compile and not remote:
-        compiling.require(torch.device(chosen_device))
+    chosen_device = device if remote else _device(device, grid)
     if distributed.rank():  # torchrun started it along with the process that writes
-        distributed.await_order()  # until images are decoded
-        plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, allow_missing=allow_missing)
-        follow(plan.cells, plan.images, torch.device(chosen_device))
-        distributed.leave()
+        _follow(grid, data_root, datasets_dir, allow_missing, chosen_device)
         return
     folder = out or Path("results") / request.name
-    store = Store(folder)
-    store.open()
-    for line in store.set_aside_damaged():
-        console.print(line, style="yellow", markup=False, soft_wrap=True)
+    store = _opened(folder, tensorboard)
     if not quiet:
         console.print("Preparing images and checking the plan …", style="dim")
     with StepDisplay(console, "decoding images", quiet) as display:
         plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, download, allow_missing, display)
     todo = sweep.todo(plan, store, retry_failed)[:limit]
     again = frozenset(cell.key for cell in todo if store.failed(cell.key))
-    plugins = tuple(path.resolve() for path in plugin or ())
-    setting = Setting(folder, chosen_device, keep_features, checkpoint_minutes, plugins, again)
-    asked = (partition, gpus, cpus, mem, account, qos, array_parallelism, tuple(setup or ()))
-    engine = _engine(setting, workers, slurm.Resources(slurm.minutes(time_limit), *asked) if remote else None)
+    outside = tuple(path.resolve() for path in plugin or ())
+    setting = Setting(folder, chosen_device, keep_features, checkpoint_minutes, outside, again)
+    asked = (slurm.minutes(time_limit), partition, gpus, cpus, mem, account, qos, array_parallelism, tuple(setup or ()))
+    engine = _engine(setting, workers, slurm.Resources(*asked) if remote else None)
     status.note(store, plan.cells)
     if remote and not wait and todo:
         _detach(engine, plan, todo, folder)
         return
-    distributed.announce("planned")
-    failed = _run_plan(plan, todo, store, engine, log_json, tensorboard, quiet)
-    distributed.announce("")
-    distributed.leave()
+    with distributed.leading():
+        failed = _run_plan(plan, todo, store, engine, log_json, tensorboard, quiet)
     if not quiet:
         _show_results(plan, store, time.perf_counter() - started)
     if failed:
         raise typer.Exit(1)
+
+
+def _device(name: str, grid: "Grid") -> str:
+    """Of this process, checked to do what the recipe asks for."""
+    import torch
+
+    from benchmark import compiling, distributed, sweep
+
+    device = distributed.join(name) if distributed.launched() else sweep.resolve_device(name)
+    if grid.recipe.compile:
+        compiling.require(torch.device(device))
+    return str(device)
+
+
+def _follow(grid: "Grid", data_root: Path, datasets_dir: Path | None, allow_missing: bool, device: str) -> None:
+    """Train along with the first of torchrun's processes, which decodes images and writes rows."""
+    import torch
+
+    from benchmark import distributed, sweep
+    from benchmark.cell import follow
+
+    distributed.await_order()  # until images are decoded
+    plan = sweep.plan(grid, data_root.expanduser(), datasets_dir, allow_missing=allow_missing)
+    follow(plan.cells, plan.images, torch.device(device))
+    distributed.leave()
+
+
+def _opened(folder: Path, tensorboard: bool) -> "Store":
+    """The output folder, and a line for every row of it that was damaged."""
+    from benchmark import tensorboard as curves
+    from benchmark.store import Store
+
+    if tensorboard:
+        curves.check()
+    store = Store(folder)
+    store.open()
+    for line in store.set_aside_damaged():
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
+    return store
 
 
 def _engine(setting: "Setting", workers: int, resources: "Resources | None") -> "Launcher":
@@ -528,6 +552,9 @@ def speed(  # noqa: PLR0913, every option is one of the command's
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     rounds: Annotated[int, typer.Option(min=1, help="Timings of each step; medians are shown.")] = 7,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:i.")] = "auto",
+    data_root: Annotated[
+        Path, typer.Option(envvar="C2F_DATA_ROOT", help="With --against-timm: where CIFAR-100 is, if anywhere.")
+    ] = Path("data"),
     plugin: Plugins = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="In Markdown, as in the docs.")] = False,
     scores: Annotated[
@@ -539,61 +566,134 @@ def speed(  # noqa: PLR0913, every option is one of the command's
     large: Annotated[
         bool, typer.Option("--large", help="With --scores: a million images from a file too; 3 GB of disk, minutes.")
     ] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="With --scores: write the figures there too.")
+    start: Annotated[
+        bool, typer.Option("--start", help="Measure instead how long commands take to begin, with limits.")
+    ] = False,
+    against_timm: Annotated[
+        bool,
+        typer.Option(
+            "--against-timm", help="Compare instead a mixup epoch with the loop of timm's script, with limits; CPU."
+        ),
+    ] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Steps alone: no parts, loader, extraction, scoring.")] = False,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Image files to time decoding on; default: made-up JPEGs.")
     ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there too.")
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(metavar="OLD", help="A file of an earlier --json: exit code 1 where a ratio to bare has grown."),
+    ] = None,
+    threshold: Annotated[float, typer.Option(min=1.0, help="With --compare: growth that counts.")] = 1.05,
 ) -> None:
-    """Time a full training step of each method against the baseline's, and that against the bare step.
+    """Time a full training step of each method against the baseline's, that against the bare step, and all around it.
 
     The bare step is forward, cross-entropy, backward and optimiser on one ready batch. A baseline of 1.05 to bare
     means that crops, flips and bookkeeping add five per cent to it; a method of 1.05 to baseline, that mixing does.
+    Loader, extraction, probes and metrics are compared by the image. The second table is of the parts of a step.
 
     With --scores: time and memory of scoring synthetic features and of a leaderboard of 100,000 made-up rows, each
-    measurement in a process of its own, on the CPU. Exit code 1 if a limit is missed. Examples:
+    measurement in a process of its own, on the CPU. With --scores, --start and --against-timm: exit code 1 if a limit
+    is missed. docs/speed.md says how to read it all. Examples:
 
-      c2f speed --methods cutmix,am_mixup
+      c2f speed --methods cutmix,am_mixup --json now.json
+
+      c2f speed --methods cutmix,am_mixup --compare now.json --threshold 1.1
+
+      c2f speed --methods all --steps
 
       c2f speed --scores --large --json scores.json
-    """
-    from benchmark import catalogue, options, sweep
-    from benchmark import speed as measure
-    from benchmark.console import StepDisplay, plain_table
 
-    if scores:
-        _speed_scores(large, json_file, markdown)
+      c2f speed --against-timm --data-root ~/data
+    """
+    from benchmark import options, speed_scores, sweep
+    from benchmark import speed as measure
+
+    special = [name for name, on in (("scores", scores), ("start", start), ("against-timm", against_timm)) if on]
+    if len(special) > 1:
+        raise InputError(f"--{special[0]} and --{special[1]} are measured one at a time; leave one out")
+    if large and not scores:
+        raise InputError("--large is of the speed of scoring; add --scores")
+    if special and compare:
+        raise InputError(f"--compare is of the speed of steps; leave --{special[0]} out")
+    if steps and pictures:
+        raise InputError("--pictures are for the loader, which --steps leaves out; drop one of them")
+    if json_file:
+        speed_scores.check_writable(json_file)
+    if special:
+        _speed_with_limits(special[0], large, data_root.expanduser(), rounds, json_file, markdown)
         return
-    if large or json_file:
-        raise InputError("--large and --json are of the speed of scoring; add --scores")
     _load(plugin)
     names = options.names_of("--methods", methods)
     setting = measure.Setting(backbone, image_size, batch_size, precision, sweep.resolve_device(device))
-    console.print(measure.describe(setting), style="dim")
-    with StepDisplay(console) as display:
-        lines = measure.measure(setting, names, rounds, display)
-    headings, rows = catalogue.speed_table(lines)
-    if markdown:
-        sys.stdout.write(catalogue.markdown((headings, rows)))
-    else:
-        console.print(plain_table(headings, rows))
+    _speed_of_steps(setting, names, rounds, None if steps else (pictures,), json_file, (compare, threshold), markdown)
 
 
-def _speed_scores(large: bool, json_file: Path | None, markdown: bool) -> None:
-    from benchmark import catalogue, speed_scores
-    from benchmark.console import StepDisplay, plain_table
+def _speed_of_steps(
+    setting: "speeds.Setting",
+    names: list[str],
+    rounds: int,
+    around: tuple[Path | None] | None,
+    json_file: Path | None,
+    earlier: tuple[Path | None, float],
+    markdown: bool,
+) -> None:
+    """Steps, and unless `around` is None what stands around them; it holds the folder of pictures."""
+    from benchmark import catalogue, speed, speed_around, speed_document, speed_parts
+    from benchmark.console import StepDisplay
 
+    old, threshold = earlier
+    if old:
+        speed_document.read(old, setting)  # refused before minutes of measuring
+    console.print(speed.describe(setting), style="dim")
+    with StepDisplay(console) as display, ExitStack() as stack:
+        beside = stack.enter_context(speed_around.works(setting, around[0])) if around else {}
+        lines = speed.measure(setting, names, rounds, display, beside)
+    parts = speed_parts.measure(setting, names) if around else []
     if json_file:
-        speed_scores.check_writable(json_file)
+        json_file.write_text(speed_document.write(setting, rounds, lines, parts), encoding="utf-8")
+    _show_listing(catalogue.speed_table(lines), markdown)
+    if parts:
+        _show_listing(speed_document.part_table(parts), markdown)
+    if old:
+        changes, notes = speed_document.compare(old, setting, lines, threshold)
+        _show_listing(speed_document.change_table(changes), markdown)
+        for note in notes:
+            console.print(f"note: {escape(note)}", style="yellow", soft_wrap=True)
+        if any(change.regressed for change in changes):
+            raise typer.Exit(1)
+
+
+def _show_listing(listing: "Listing", markdown: bool) -> None:
+    from benchmark import catalogue
+    from benchmark.console import plain_table
+
+    if markdown:
+        sys.stdout.write(catalogue.markdown(listing) + "\n")
+    else:
+        console.print(plain_table(*listing), "")
+
+
+def _speed_with_limits(
+    what: str, large: bool, data_root: Path, rounds: int, json_file: Path | None, markdown: bool
+) -> None:
+    from benchmark import speed_scores, speed_start, speed_timm
+    from benchmark.console import StepDisplay
+
     made_on = speed_scores.describe()
     console.print(made_on, style="dim")
     with StepDisplay(console) as display:
-        lines = speed_scores.measure(large, display)
+        if what == "scores":
+            lines = speed_scores.measure(large, display)
+        elif what == "start":
+            lines = speed_start.measure(rounds, display)
+        else:
+            lines = speed_timm.measure(data_root, rounds, display)
     if json_file:
         json_file.write_text(speed_scores.document(made_on, lines), encoding="utf-8")
-    headings, rows = speed_scores.table(lines)
-    if markdown:
-        sys.stdout.write(catalogue.markdown((headings, rows)))
-    else:
-        console.print(plain_table(headings, rows))
+    _show_listing(speed_scores.table(lines), markdown)
     if any(line.missed for line in lines):
         raise typer.Exit(1)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -24,15 +23,17 @@ from rich.table import Table as RichTable
 
 from benchmark.claims import BEAT_SECONDS, Running
 from benchmark.metrics import METRICS, Figure, is_headline
-from benchmark.report import collapse, compare, publication, table
 from benchmark.schema import Cell, Row
 from benchmark.status import Status, remaining_seconds
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # pandas and SciPy take seconds to import: only what shows results does
+    import pandas as pd
+
     from benchmark.check import Finding as FileFinding
     from benchmark.conformance import Finding
     from benchmark.doctor import Verdict as TaskVerdict
     from benchmark.plan import Forecast
+    from benchmark.report import compare
     from benchmark.report.board import Leaderboard
     from benchmark.report.collapse import Comparison
     from benchmark.submission.accept import Outcome
@@ -137,10 +138,17 @@ class CellDisplay:
             self.last_line = time.monotonic()
 
 
-def show_results(
-    console: Console, frame: pd.DataFrame, blocks: Sequence[Sequence[str]] = (table.TRANSFER, table.COLLAPSE)
-) -> None:
-    """Print every comparison among the rows, one block of columns under the other, then what failed and why."""
+def show_results(console: Console, frame: "pd.DataFrame", blocks: Sequence[Sequence[str]] = ()) -> None:
+    """Print every comparison among the rows, one block of columns under the other, then what failed and why.
+
+    Args:
+        console: to print on.
+        frame: rows of results.csv.
+        blocks: columns of each block; none: transfer, then collapse.
+    """
+    from benchmark.report import table
+
+    blocks = blocks or (table.TRANSFER, table.COLLAPSE)
     for views in zip(*(table.tables(frame, columns) for columns in blocks), strict=True):
         console.print(f"\n{views[0].title}", style="bold", markup=False)
         for view in views:
@@ -404,6 +412,8 @@ def _short(value: float) -> str:
 
 def show_collapse(console: Console, found: "Iterable[Comparison]", readouts: Sequence[str] = ()) -> None:
     """Print the correlations of every group, as they are and given coarse accuracy, and what they are."""
+    from benchmark.report import collapse
+
     for one in found:
         console.print(f"\n{one.title}", style="bold", markup=False)
         console.print(one.size, markup=False)
@@ -415,6 +425,8 @@ def show_collapse(console: Console, found: "Iterable[Comparison]", readouts: Seq
 
 def show_comparison(console: Console, found: "Iterable[compare.Comparison]") -> None:
     """Print two methods side by side, on every board; bold where they are told apart."""
+    from benchmark.report import compare
+
     for one in found:
         console.print(f"\n{one.first} against {one.second} · {one.title}", style="bold", markup=False)
         console.print(" ".join(one.notes), markup=False)
@@ -432,6 +444,8 @@ def show_comparison(console: Console, found: "Iterable[compare.Comparison]") -> 
 
 def show_leaderboard(console: Console, found: "Leaderboard") -> None:
     """Print every comparison: the ranking with intervals, and what these seeds can show."""
+    from benchmark.report import publication
+
     for board in found.boards:
         console.print(f"\n{board.title}", style="bold", markup=False)
         shown = publication.cells(dataclasses.replace(board, columns=board.columns[:1]))
@@ -445,7 +459,7 @@ def show_leaderboard(console: Console, found: "Leaderboard") -> None:
         console.print(f"no longer counts: {line}", style="yellow", markup=False)
 
 
-def _drawn(lines: pd.DataFrame) -> RichTable:
+def _drawn(lines: "pd.DataFrame") -> RichTable:
     drawn = RichTable(box=None, padding=(0, 1, 0, 0), header_style="bold")
     drawn.add_column(str(lines.index.name or "method"), no_wrap=True)
     for heading in lines.columns:

@@ -89,6 +89,15 @@ def await_order() -> str:
         raise SystemExit(1) from None
 
 
+@contextmanager
+def leading() -> Iterator[None]:
+    """Around a sweep in the first process: the others begin once it is planned, and end with it."""
+    announce("planned")
+    yield
+    announce("")
+    leave()
+
+
 def leave() -> None:
     """End the group; nothing where there is none."""
     if _active():

@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -121,6 +122,7 @@ def scan(path: Path) -> Document:
     return _parse(path, text)
 
 
+@lru_cache(maxsize=64)  # a hierarchy of which others are variants is read again and again
 def _parse(path: Path, text: str) -> Document:
     index, yaml = _Index(path), YAML(typ="safe", pure=True)
     yaml.allow_duplicate_keys = True  # the index has them, with both their lines

@@ -14,9 +14,7 @@ from types import ModuleType
 
 from benchmark.errors import InputError
 from benchmark.methods.base import Method
-from benchmark.schema import NAME_PATTERN
-
-GROUP = "benchmark.methods"  # of entry points: name = "package.module:Class"
+from benchmark.schema import METHOD_GROUP, NAME_PATTERN
 
 
 def load_file(path: Path) -> tuple[str, type[Method]]:
@@ -50,7 +48,9 @@ def installed() -> dict[str, type[Method]]:
     Raises:
         InputError: for one that cannot be loaded or used; with package, file and line.
     """
-    return {entry.name: _load(entry) for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)}
+    return {
+        entry.name: _load(entry) for entry in sorted(entry_points(group=METHOD_GROUP), key=lambda entry: entry.name)
+    }
 
 
 def only_method(module: ModuleType) -> type[Method]:

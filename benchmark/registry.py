@@ -3,9 +3,9 @@
 import dataclasses
 import hashlib
 import importlib
-import pkgutil
 from collections.abc import Mapping
 from functools import lru_cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchmark import documents, hierarchy, variants
 from benchmark.errors import InputError, unknown
-from benchmark.schema import NAME_PATTERN, Hierarchy, Kind, Recipe, Scalar, Task
+from benchmark.schema import METHOD_GROUP, NAME_PATTERN, Hierarchy, Kind, Recipe, Scalar, Task
 
 if TYPE_CHECKING:
     from benchmark.methods.base import Method
@@ -133,6 +133,22 @@ def methods() -> Mapping[str, "type[Method]"]:
     return MappingProxyType({**_shipped_methods(), **installed, **_plugins})
 
 
+def method_names() -> tuple[str, ...]:
+    """Names of all methods, sorted; of none of them a file is run."""
+    return tuple(sorted({*shipped_method_files(), *foreign_method_names()}))
+
+
+def shipped_method_files() -> Mapping[str, Path]:
+    """Every file of benchmark/methods/ but `base`, by method name; folders hold none."""
+    files = sorted((PACKAGE / "methods").glob("*.py"))
+    return MappingProxyType({path.stem: path for path in files if path.stem not in ("__init__", "base")})
+
+
+def foreign_method_names() -> tuple[str, ...]:
+    """Names of the methods of installed packages and of `add_plugin`."""
+    return (*(entry.name for entry in entry_points(group=METHOD_GROUP)), *_plugins)
+
+
 def add_plugin(path: Path) -> None:
     """Make the method of a Python file known under the file's name, for this process.
 
@@ -161,12 +177,10 @@ _plugins: dict[str, "type[Method]"] = {}
 
 @lru_cache(maxsize=1)
 def _shipped_methods() -> Mapping[str, "type[Method]"]:
-    """Every file of benchmark/methods/ but `base` holds exactly one method, folders none."""
-    import benchmark.methods
+    """Every file holds exactly one method."""
     from benchmark import plugins
 
-    names = [info.name for info in pkgutil.iter_modules(benchmark.methods.__path__) if not info.ispkg]
-    modules = {name: f"benchmark.methods.{name}" for name in sorted(names) if name != "base"}
+    modules = {name: f"benchmark.methods.{name}" for name in shipped_method_files()}
     return {name: plugins.only_method(importlib.import_module(module)) for name, module in modules.items()}
 
 

@@ -28,6 +28,8 @@ METRIC_VERSION = 4  # of the scores; raised when a definition changes or one is 
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]*")  # only such names ever become paths
 
+METHOD_GROUP = "benchmark.methods"  # of entry points by which packages offer methods: name = "package.module:Class"
+
 EXTERNAL = "external"  # the recipe of rows whose network was trained elsewhere
 
 Kind = Literal["coarse-to-fine", "long-tailed", "subpopulation-shift"]

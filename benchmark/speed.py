@@ -1,16 +1,22 @@
-"""How close the training loop comes to its floor: the bare step of the backbone on one ready batch."""
+"""How close the training loop comes to its floor: the bare step of the backbone on one ready batch.
 
+Whatever else is timed beside the steps (see `speed_around`) is compared with the floor by the image.
+"""
+
+import dataclasses
 import itertools
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 
-from benchmark import backbones, pretrain, registry
+from benchmark import backbones, pretrain, registry, speed_memory
 from benchmark.backbones import Network
 from benchmark.errors import InputError
 from benchmark.methods.base import Method, Progress
@@ -34,6 +40,14 @@ class Setting:
     device: torch.device
 
 
+@dataclass(frozen=True)
+class Work:
+    """Something that is timed."""
+
+    run: Callable[[], object]
+    images: int  # that one run handles
+
+
 class Watch(Protocol):
     """Something that shows the progress of the measurements."""
 
@@ -46,14 +60,15 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class Line:
-    """A measured step."""
+    """A measured step, or what stands beside the steps; ratios are of seconds per image."""
 
     name: str
-    milliseconds: float  # median over rounds
+    milliseconds: float  # of a run, median over rounds
     images_per_second: float
     to_bare: float  # over the bare step
     to_baseline: float  # over the baseline's steps right before and after it, median over rounds
     quartiles: tuple[float, float]  # of that ratio over rounds: how far its median can be trusted
+    memory_mb: float = math.nan  # most that a run takes beyond what is in use, MiB; NaN where this system does not tell
 
 
 def describe(setting: Setting) -> str:
@@ -66,8 +81,14 @@ def describe(setting: Setting) -> str:
     )
 
 
-def measure(setting: Setting, methods: Sequence[str], rounds: int, watch: Watch) -> list[Line]:
-    """Time the baseline's step and, between any two of its timings, the bare step or a method's full step.
+def measure(
+    setting: Setting,
+    methods: Sequence[str],
+    rounds: int,
+    watch: Watch,
+    beside: Mapping[str, Work] = MappingProxyType({}),
+) -> list[Line]:
+    """Time the baseline's step and, between any two of its timings, the bare step, a method's full step or other work.
 
     A step is compared with the mean of its two neighbours, so that a machine whose speed drifts slows both sides alike.
 
@@ -76,58 +97,83 @@ def measure(setting: Setting, methods: Sequence[str], rounds: int, watch: Watch)
         methods: names, taken with default parameters; `all` for every method that can train the backbone.
         rounds: how often each step is timed.
         watch: told of every measurement.
+        beside: further work by name, timed after the methods.
 
     Raises:
         InputError: for unknown names, a backbone that does not take the images, or a method that cannot train it.
     """
-    trainers = _trainers(setting, methods)
-    baseline = _full(trainers.pop("baseline"))
-    steps = {"bare step": _bare(_trainer(setting, registry.method("baseline", {}), _network(setting)))}
-    steps |= {name: _full(trainer) for name, trainer in trainers.items()}
-    for step in (baseline, *steps.values()):
-        step()
+    trainers = trainers_of(setting, methods)
+    steps = {name: Work(full_step(trainer), setting.batch_size) for name, trainer in trainers.items()}
+    baseline = steps.pop("baseline")
+    bare = _bare(_trainer(setting, registry.method("baseline", {}), network_of(setting)))
+    works = {"bare step": Work(bare, setting.batch_size), **steps, **beside}
+    memory = {name: _settled(work, setting.device) for name, work in [("baseline", baseline), *works.items()]}
     count = max(MIN_STEPS, int(SECONDS / _seconds(baseline, MIN_STEPS, setting.device)))
-    times: dict[str, list[float]] = {name: [] for name in steps}
+    counts = dict.fromkeys(works, count) | {name: _count(work, setting.device) for name, work in beside.items()}
+    times: dict[str, list[float]] = {name: [] for name in works}
     references = [_seconds(baseline, count, setting.device)]
-    watch.begin(rounds * len(steps))
+    watch.begin(rounds * len(works))
     for _ in range(rounds):
-        for name, step in steps.items():
-            times[name].append(_seconds(step, count, setting.device))
+        for name, work in works.items():
+            times[name].append(_seconds(work, counts[name], setting.device))
             references.append(_seconds(baseline, count, setting.device))
             watch.step(1)
-    return _lines(times, references, setting.batch_size)
+    lines = _lines(times, references, setting.batch_size, {name: work.images for name, work in beside.items()})
+    return [dataclasses.replace(line, memory_mb=memory[line.name]) for line in lines]
 
 
-def _lines(times: Mapping[str, Sequence[float]], references: Sequence[float], batch_size: int) -> list[Line]:
-    """Of the bare step, the baseline and the other steps.
+def _settled(work: Work, device: torch.device) -> float:
+    """Run twice; the memory of the second time, when nothing is loaded or compiled any more."""
+    work.run()
+    return speed_memory.taken(work.run, device)
+
+
+def _count(work: Work, device: torch.device) -> int:
+    """How often it is run in one timing."""
+    return max(1, int(SECONDS / _seconds(work, 1, device)))
+
+
+def _lines(
+    times: Mapping[str, Sequence[float]],
+    references: Sequence[float],
+    batch_size: int,
+    images: Mapping[str, int] = MappingProxyType({}),
+) -> list[Line]:
+    """Of the bare step, the baseline and the rest.
 
     Args:
         times: of each step, seconds, one a round; the steps took turns in this order.
         references: the baseline's, one before the first step and one after every step.
         batch_size: images in a step.
+        images: in a run of what is no step.
     """
-    neighbours = [statistics.mean(pair) for pair in itertools.pairwise(references)]
+    handled = {name: images.get(name, batch_size) for name in times}
+    neighbours = [statistics.mean(pair) / batch_size for pair in itertools.pairwise(references)]
     ratios = {
-        name: [own / other for own, other in zip(taken, neighbours[i :: len(times)], strict=True)]
+        name: [own / handled[name] / other for own, other in zip(taken, neighbours[i :: len(times)], strict=True)]
         for i, (name, taken) in enumerate(times.items())
     }
     bare = statistics.median(ratios["bare step"])
-    first, *others = (_line(name, times[name], ratios[name], bare, batch_size) for name in times)
+    first, *others = (_line(name, times[name], ratios[name], bare, handled[name]) for name in times)
     return [first, _line("baseline", references, [1.0], bare, batch_size), *others]
 
 
-def _line(name: str, seconds: Sequence[float], ratios: Sequence[float], bare: float, batch_size: int) -> Line:
+def _line(name: str, seconds: Sequence[float], ratios: Sequence[float], bare: float, images: int) -> Line:
     median, ratio = statistics.median(seconds), statistics.median(ratios)
     low, _, high = statistics.quantiles(ratios, method="inclusive") if len(ratios) > 1 else (ratio, ratio, ratio)
-    return Line(name, median * 1e3, batch_size / median, ratio / bare, ratio, (low, high))
+    return Line(name, median * 1e3, images / median, ratio / bare, ratio, (low, high))
 
 
-def _trainers(setting: Setting, methods: Sequence[str]) -> dict[str, Trainer]:
-    """The baseline first, then the methods asked for."""
+def trainers_of(setting: Setting, methods: Sequence[str]) -> dict[str, Trainer]:
+    """Ready to train on made-up images: the baseline first, then the methods asked for.
+
+    Raises:
+        InputError: as `measure`.
+    """
     every = list(methods) == ["all"]
     found = {}
     for name in dict.fromkeys(["baseline", *(registry.methods() if every else methods)]):
-        method, network = registry.method(name, {}), _network(setting)
+        method, network = registry.method(name, {}), network_of(setting)
         try:
             method.check(network)
         except InputError as error:
@@ -138,21 +184,24 @@ def _trainers(setting: Setting, methods: Sequence[str]) -> dict[str, Trainer]:
     return found
 
 
-def _seconds(step: Callable[[], object], count: int, device: torch.device) -> float:
-    _wait(device)
+def _seconds(work: Work, count: int, device: torch.device) -> float:
+    """Of one run."""
+    wait(device)
     started = time.perf_counter()
     for _ in range(count):
-        step()
-    _wait(device)
+        work.run()
+    wait(device)
     return (time.perf_counter() - started) / count
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _network(setting: Setting) -> Network:
+def network_of(setting: Setting) -> Network:
+    """Freshly initialised, in training mode."""
     return backbones.build(setting.backbone, {}, CLASSES, 3, setting.image_size, seed=0).train()
 
 
@@ -185,7 +234,7 @@ def _bare(trainer: Trainer) -> Callable[[], object]:
     return step
 
 
-def _full(trainer: Trainer) -> Callable[[], object]:
+def full_step(trainer: Trainer) -> Callable[[], object]:
     """The training loop's own step: batch, crop, flip, normalise, method, optimiser, schedule."""
     progress = Progress(epoch=0, fraction=0.5, train_acc=0.5, class_counts=trainer.class_counts)
     indices = torch.arange(IMAGES, device=trainer.device).split(trainer.recipe.batch_size)

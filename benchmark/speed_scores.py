@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import benchmark
 from benchmark.errors import InputError
 from benchmark.speed import Watch
+from benchmark.speed_memory import forget_peak, resident
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,13 +128,13 @@ def table(lines: list[Line]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return ("what", "measured", "limit", ""), rows
 
 
-def in_child(name: str, arguments: Mapping[str, int | str]) -> dict[str, float]:
-    """One of MEASUREMENTS in a process of its own.
+def in_child(name: str, arguments: Mapping[str, int | str], module: str = "speed_scores") -> dict[str, float]:
+    """One of a module's MEASUREMENTS in a process of its own.
 
     Raises:
         InputError: if it fails, with the last line of its complaint.
     """
-    code = "import sys; from benchmark import speed_scores; speed_scores.child(*sys.argv[1:])"
+    code = f"import sys; from benchmark import {module}; {module}.child(*sys.argv[1:])"
     path = os.pathsep.join([str(Path(benchmark.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-c", code, name, json.dumps(dict(arguments))]
     environment = {**os.environ, "PYTHONPATH": path, **(GIVES_BACK if name in ("memory", "large") else {})}
@@ -168,10 +169,10 @@ def memory(images: int, dims: int, coarse: int, fine: int) -> dict[str, float]:
 
     problem = _problem(images, dims, coarse, fine)
     measure_collapse(*_problem(1_000, dims, coarse, fine))
-    before = _memory("VmRSS")
-    _forget_peak()
+    before = resident("VmRSS")
+    forget_peak()
     measure_collapse(*problem)
-    return {"memory": (_memory("VmHWM") - before) / (images * dims * 4)}
+    return {"memory": (resident("VmHWM") - before) / (images * dims * 4)}
 
 
 def large(images: int, dims: int, coarse: int, fine: int) -> dict[str, float]:
@@ -185,9 +186,9 @@ def large(images: int, dims: int, coarse: int, fine: int) -> dict[str, float]:
         in_child("write", {"images": images, "dims": dims, "fine": fine, "file": str(file)})
         mapped = torch.from_file(str(file), shared=True, size=images * dims).view(images, dims)
         labels_to_probe = _problem(0, dims, coarse, fine, images)[1:]
-        _forget_peak()
+        forget_peak()
         seconds = _seconds(lambda: measure_collapse(mapped, *labels_to_probe))
-        return {"seconds": seconds, "gigabytes": _memory("VmHWM") / 1e9}
+        return {"seconds": seconds, "gigabytes": resident("VmHWM") / 1e9}
 
 
 def write(images: int, dims: int, fine: int, file: str) -> dict[str, float]:
@@ -257,9 +258,9 @@ def leaderboard(tasks: int, methods: int, seeds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "results.csv"
         in_child("rows", {"tasks": tasks, "methods": methods, "seeds": seeds, "file": str(file)})
-        _forget_peak()
+        forget_peak()
         found = speed_leaderboard.publish(file, Path(folder) / "leaderboard")
-        return {**found, "gigabytes": _memory("VmHWM") / 1e9}
+        return {**found, "gigabytes": resident("VmHWM") / 1e9}
 
 
 def rows(tasks: int, methods: int, seeds: int, file: str) -> dict[str, float]:
@@ -370,20 +371,3 @@ def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def _memory(field: str) -> float:
-    """Bytes: VmRSS now, VmHWM at most since the last `_forget_peak`; NaN where the system has no /proc."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return math.nan
-    return next(float(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
-
-
-def _forget_peak() -> None:
-    """Start the peak of memory anew; where that is not allowed, the peak is that of the process so far."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return

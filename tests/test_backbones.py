@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark import backbones
+from benchmark import backbones, small_backbones
 from benchmark.backbones import Network
 from benchmark.errors import InputError
 
@@ -68,7 +68,7 @@ def test_timm_families_keep_the_contract(name: str, size: int, rng: torch.Genera
     assert_contract(network, pictures(rng, size), range(network.num_stages))
 
 
-@pytest.mark.parametrize("name", backbones.VARIANTS)
+@pytest.mark.parametrize("name", small_backbones.VARIANTS)
 def test_variants_keep_the_contract_on_small_images(name: str, rng: torch.Generator):
     size = SIZES.get(name, 16)
     network = make(name, size, channels=1)
@@ -175,7 +175,7 @@ def test_model_that_cannot_take_such_images_or_arguments_is_refused(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", backbones.VARIANTS)
+@pytest.mark.parametrize("name", small_backbones.VARIANTS)
 def test_pretrained_weights_for_a_changed_stem_are_refused(name: str):
     with pytest.raises(InputError, match=f"{name}: no published weights for a changed stem; take the timm model"):
         backbones.build(name, {"pretrained": True}, 5, 3, 32, 0)

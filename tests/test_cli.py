@@ -1,5 +1,6 @@
 """The program as a user meets it: runs, lists, refusals in one line with exit code 2, kills and continuations."""
 
+import json
 import os
 import re
 import signal
@@ -199,14 +200,15 @@ def test_debug_shows_the_traceback(c2f):
 
 @pytest.mark.parametrize("kind", ["tasks", "methods", "backbones", "suites", "recipes", "metrics", "parameters"])
 def test_list_names_everything(c2f, kind, monkeypatch):
-    from benchmark import backbones, registry
+    from benchmark import registry
+    from benchmark.small_backbones import VARIANTS
 
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = c2f("list", kind)
     known = {
         "tasks": registry.task_files(),
         "methods": registry.methods(),
-        "backbones": backbones.VARIANTS,
+        "backbones": VARIANTS,
         "suites": registry.suite_files(),
         "recipes": registry.recipe_files(),
         "metrics": METRICS,
@@ -258,13 +260,59 @@ def test_speed_prints_ratios(c2f, monkeypatch):
     monkeypatch.setattr("benchmark.speed.SECONDS", 0.01)
     monkeypatch.setattr("benchmark.speed.IMAGES", 64)
     arguments = ["--backbone", "test_resnet", "--image-size", 16, "--batch-size", 8, "--rounds", 2]
-    code, out, _ = c2f("speed", *arguments, "--methods", "mixup,am_mixup")
+    code, out, _ = c2f("speed", *arguments, "--methods", "mixup,am_mixup", "--steps")
     assert code == 0
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
     assert float(rows["bare"][4]) == float(rows["baseline"][4]) == 1.0
-    assert float(rows["am_mixup"][-3]) <= float(rows["am_mixup"][-1])
-    code, out, _ = c2f("speed", *arguments, "--methods", "mixup", "--markdown")
-    assert "| step" in out and "| mixup" in out
+    low, high = map(float, rows["am_mixup"][5].split("–"))
+    assert low <= high
+    code, out, _ = c2f("speed", *arguments, "--methods", "mixup", "--markdown", "--steps")
+    assert "| step" in out and "| mixup" in out and "decode" not in out
+
+
+def test_speed_times_what_is_around_and_compares(c2f, monkeypatch, tmp_path):
+    monkeypatch.setattr("benchmark.speed.SECONDS", 0.01)
+    monkeypatch.setattr("benchmark.speed.IMAGES", 64)
+    few = {"FILES": 4, "EXTRACTED": 8, "TRAIN": 400, "VAL": 200, "TEST": 200}
+    for name, size in few.items():
+        monkeypatch.setattr(f"benchmark.speed_around.{name}", size)
+    monkeypatch.setattr("benchmark.probes.episodes.EPISODES", 2)
+    arguments = ["speed", "--backbone", "test_resnet", "--image-size", 16, "--batch-size", 8, "--rounds", 2]
+    code, out, _ = c2f(*arguments, "--json", tmp_path / "old.json")
+    assert code == 0 and "decode: to cache" in out and "forward and loss" in out
+    assert json.loads((tmp_path / "old.json").read_text())["lines"][0]["name"] == "bare step"
+
+
+@pytest.mark.parametrize(("ratio", "threshold", "code"), [(1.2, 1.05, 1), (1.2, 1.3, 0), (1.0, 1.05, 0)])
+def test_speed_judges_ratios_against_an_earlier_file(c2f, monkeypatch, tmp_path, ratio, threshold, code):
+    from benchmark.speed import Line
+
+    bare = Line("bare step", 1.0, 100.0, 1.0, 0.9, (0.89, 0.91))
+    made = iter([1.0, ratio])
+    monkeypatch.setattr(
+        "benchmark.speed.measure",
+        lambda *_: [bare, Line("mixup", 1.0, 100.0, (one := next(made)) / 0.9, one, (one - 0.01, one + 0.01))],
+    )
+    assert c2f("speed", "--steps", "--json", tmp_path / "old.json")[0] == 0
+    arguments = ["--compare", tmp_path / "old.json", "--threshold", threshold, "--json", tmp_path / "new.json"]
+    found, out, _ = c2f("speed", "--steps", *arguments)
+    assert found == code and ("regressed" in out) == bool(code)
+    assert json.loads((tmp_path / "new.json").read_text())["lines"][1]["to_baseline"] == ratio
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["--scores", "--start"], "one at a time; leave one out"),
+        (["--large"], "add --scores"),
+        (["--start", "--compare", "old.json"], "leave --start out"),
+        (["--steps", "--pictures", "."], "drop one"),
+        (["--compare", "none.json"], "name another file"),
+        (["--json", "nowhere/new.json"], "name another file"),
+    ],
+)
+def test_speed_refuses_what_does_not_fit(c2f, arguments, remedy):
+    refused(c2f("speed", *arguments), remedy)
 
 
 def test_importing_the_command_line_does_not_import_torch():

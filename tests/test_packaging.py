@@ -14,16 +14,17 @@ PACKAGE = ROOT / "benchmark"
 
 # Imports go from a later layer to an earlier one, or stay inside one.
 LAYERS = [
-    ["errors"],
+    ["errors", "speed_memory"],
     ["metrics"],
     ["schema"],
     ["documents", "rng", "breeds", "resampling", "checkpoint", "distributed"],
     ["hierarchy", "variants"],
+    ["small_backbones"],
     ["data", "backbones"],
     ["methods", "compiling"],
     ["plugins", "conformance"],
     ["registry"],
-    ["authoring"],
+    ["authoring", "method_cards"],
     ["drafts"],
     ["pretrain"],
     ["features", "archive", "resampling"],
@@ -37,6 +38,8 @@ LAYERS = [
     ["launchers", "status"],
     ["speed_leaderboard", "sweep", "speed", "check", "doctor", "external", "verify"],
     ["speed_scores", "standing", "submission", "plan", "tensorboard"],
+    ["speed_around", "speed_parts", "speed_start", "speed_timm"],
+    ["speed_document"],
     ["options", "catalogue", "console", "events"],
     ["cli"],
 ]

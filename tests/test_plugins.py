@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from benchmark import plugins, registry
+from benchmark import registry
 from benchmark.errors import InputError
+from benchmark.schema import METHOD_GROUP
 
 SOUND = """\
 from typing import ClassVar
@@ -100,7 +101,7 @@ def package(tmp_path, monkeypatch):
         info = tmp_path / "outsiders-1.0.dist-info"
         info.mkdir(exist_ok=True)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outsiders\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[{plugins.GROUP}]\n{name} = {value}\n")
+        (info / "entry_points.txt").write_text(f"[{METHOD_GROUP}]\n{name} = {value}\n")
         monkeypatch.syspath_prepend(tmp_path)
         importlib.invalidate_caches()
         monkeypatch.delitem(sys.modules, "outsiders", raising=False)

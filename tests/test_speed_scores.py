@@ -3,7 +3,6 @@
 import json
 import math
 
-import numpy as np
 import pytest
 
 from benchmark import cli, speed_scores
@@ -90,19 +89,6 @@ def test_every_measurement_has_its_figures(name):
 
 def test_a_measurement_in_a_process_of_its_own():
     assert speed_scores.in_child("knn", SMALL["knn"])["seconds"] > 0
-
-
-def test_peak_memory_is_that_of_the_work_alone():
-    before = speed_scores._memory("VmRSS")
-    if math.isnan(before):
-        pytest.skip("this system has no /proc")
-    taken = np.ones(25_000_000)  # 200 MB
-    del taken
-    speed_scores._forget_peak()
-    assert speed_scores._memory("VmHWM") - before < 150e6
-    taken = np.ones(25_000_000)
-    del taken
-    assert 150e6 < speed_scores._memory("VmHWM") - before < 300e6
 
 
 def test_features_are_made_in_chunks_of_the_same_rows():

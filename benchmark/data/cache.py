@@ -22,6 +22,7 @@ from benchmark.errors import InputError
 from benchmark.schema import digest
 
 FORMAT = 1
+WRITTEN_AT_ONCE = 1 << 18  # bytes: small images one by one cost more in calls than in copying
 
 
 class Unwatched:
@@ -39,7 +40,9 @@ def folder() -> Path:
     return Path(os.environ.get("C2F_CACHE") or platformdirs.user_cache_dir("c2f-benchmark", appauthor=False))
 
 
-def load(fingerprint: str, read: Callable[[], Raw[Images]], watcher: Watcher | None = None) -> tuple[Raw[Pixels], str]:
+def load(
+    fingerprint: str, read: Callable[[], Raw[Images]], watcher: Watcher | None = None, root: Path | None = None
+) -> tuple[Raw[Pixels], str]:
     """The decoded source, memory-mapped, and the SHA-256 of its content; decodes it where the cache has none.
 
     A damaged entry is thrown away and decoded again.
@@ -48,11 +51,12 @@ def load(fingerprint: str, read: Callable[[], Raw[Images]], watcher: Watcher | N
         fingerprint: names the entry.
         read: gives the source where it has to be decoded.
         watcher: told of every image that is decoded.
+        root: of the cache, where it is not `folder()`.
 
     Raises:
         InputError: if the cache cannot be written.
     """
-    entry = folder() / "decoded" / fingerprint[:32]
+    entry = (root or folder()) / "decoded" / fingerprint[:32]
     found = _open(entry)
     if found is None:
         _write(entry, read(), watcher or Unwatched())
@@ -142,7 +146,7 @@ def _write_parts(draft: Path, raw: Raw[Images], watcher: Watcher) -> str:
     sha = hashlib.sha256(json.dumps(raw.classes).encode())
     for name, part in raw.parts.items():
         sha.update(f"{name}{part.images.shape}".encode())
-        with _pixels(draft, name).open("wb") as file:
+        with _pixels(draft, name).open("wb", buffering=WRITTEN_AT_ONCE) as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": part.images.shape}
             np.lib.format.write_array_header_1_0(file, header)
             for image in part.images:

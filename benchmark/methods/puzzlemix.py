@@ -60,6 +60,7 @@ class PuzzleMix(SaliencyMethod):
     paper: ClassVar[str] = "Kim, Choo, Song, ICML 2020, arXiv:2009.06962"
     year: ClassVar[int] = 2020
     family: ClassVar[Family] = "input mixing"
+    cost: ClassVar[float] = 5 / 3
 
     alpha: Annotated[float, Field(ge=0.01, description="of Beta(alpha, alpha); 1 in the official command")] = 1.0
     labels: Annotated[int, Field(ge=2, le=8, description="L, levels of a block's share; 3 in the official code")] = 3

@@ -30,6 +30,7 @@ class SimCLR(TwoViewMethod):
     paper: ClassVar[str] = "Chen et al., ICML 2020, arXiv:2002.05709"
     year: ClassVar[int] = 2020
     family: ClassVar[Family] = "contrastive"
+    cost: ClassVar[float] = 2.0
 
     temperature: Annotated[float, Field(ge=0.01, description="tau; 0.5 on CIFAR-10 in the official code")] = 0.5
 

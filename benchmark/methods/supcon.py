@@ -29,6 +29,7 @@ class SupCon(TwoViewMethod):
     paper: ClassVar[str] = "Khosla et al., NeurIPS 2020, arXiv:2004.11362"
     year: ClassVar[int] = 2020
     family: ClassVar[Family] = "contrastive"
+    cost: ClassVar[float] = 2.0
 
     temperature: Annotated[float, Field(ge=0.01, description="tau; 0.1 in the paper")] = 0.1
 

@@ -36,6 +36,7 @@ class SupConCNCE(TwoViewMethod):
     paper: ClassVar[str] = "Chen et al., ICML 2022, arXiv:2204.07596; after the authors' code"
     year: ClassVar[int] = 2022
     family: ClassVar[Family] = "contrastive"
+    cost: ClassVar[float] = 2.0
 
     temperature: Annotated[float, Field(ge=0.01, description="of s; 0.5 in the authors' code")] = 0.5
     alpha: Annotated[
