@@ -116,13 +116,14 @@ def test_a_killed_job_is_queued_again_once_and_then_a_failure(folder):
 
 
 @pytest.mark.slurm
-def test_a_job_whose_time_is_over_is_queued_again(folder):
+def test_a_job_whose_time_is_over_keeps_its_state_and_is_queued_again(folder):
     launch(folder, *LONG, *SLURM)
-    (first,) = eventually(lambda: training(folder))
+    (first,) = eventually(lambda: [claim for claim in training(folder) if claim.progress])
     (job,) = jobs.noted(folder).values()
     subprocess.run(["scancel", "--signal=USR1", job], check=True)
     (second,) = eventually(lambda: training(folder, but=[first.pid]))
     shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=True).stdout
+    assert list((folder / "checkpoints").glob("*.safetensors"))
     assert re.search(r"Restarts=1\b", shown) and second.key == first.key
     assert list(jobs.noted(folder).values()) == [job]
 
