@@ -1,7 +1,6 @@
 """The training loop; the only one. It sees coarse labels, never a fine one, never test, and keeps the last epoch."""
 
 import dataclasses
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -195,17 +194,17 @@ def train_step(trainer: Trainer, index: Tensor, progress: Progress) -> Tensor:
     return loss.detach()
 
 
-def batches(trainer: Trainer) -> Iterator[Tensor]:
-    """Index tensors of one epoch in random order.
+def batches(trainer: Trainer, done: int = 0) -> Iterator[Tensor]:
+    """Index tensors of one epoch in random order, but for those of the steps that are done.
 
     Batches are full: up to batch_size - 1 images, others each epoch, sit an epoch out, so that no step sees a
     handful of images. A set smaller than one batch is one batch.
     """
     count, size = len(trainer.train.labels), trainer.recipe.batch_size
     order = torch.randperm(count, generator=trainer.streams.order).to(trainer.train.labels.device)
-    indices = order[: steps_per_epoch(count, trainer.recipe) * size].split(size)
+    indices = order[: steps_per_epoch(count, trainer.recipe) * size].split(size)[done:]
     images = trainer.train.images
-    yield from images.each(indices) if isinstance(images, Ahead) else indices
+    yield from images.each(indices) if isinstance(images, Ahead) and indices else indices
 
 
 def steps_per_epoch(count: int, recipe: Recipe) -> int:
@@ -290,7 +289,7 @@ def _epoch(trainer: Trainer, progress: Progress, place: Place, monitor: Monitor,
     started = time.perf_counter() - place.seconds
     count = steps_per_epoch(len(trainer.train.labels), trainer.recipe)
     loss, step = place.loss, place.step
-    for index in itertools.islice(batches(trainer), step, None):
+    for index in batches(trainer, step):
         fraction = (progress.epoch + step / count) / trainer.recipe.epochs
         loss = loss + train_step(trainer, index, dataclasses.replace(progress, fraction=fraction))
         step += 1
