@@ -107,8 +107,6 @@ class Claims:
         path = self.folder / f"{cell.key}.json"
         with reporting(self.folder.parent):
             self.folder.mkdir(exist_ok=True)
-            if path.exists() and not self._discarded(path):
-                return None
             record = {
                 "token": uuid.uuid4().hex,
                 "machine": machine(),
@@ -120,7 +118,10 @@ class Claims:
                 "cell": {name: value for name, value in cell_columns(cell).items() if name in SHOWN},
                 "progress": {},
             }
-            write_once(path, encode(record))
+            if path.exists():
+                self._inherit(path, encode(record))
+            else:
+                write_once(path, encode(record))
         return Claim(path, record) if _read(path).get("token") == record["token"] else None
 
     def held(self, key: str) -> bool:
@@ -138,7 +139,9 @@ class Claims:
     def tidy(self) -> None:
         """Remove the claims of owners that are gone."""
         for path in self.folder.glob("*.json"):
-            self._discarded(path)
+            with self._heir(path) as ours:
+                if ours:
+                    path.unlink(missing_ok=True)
 
     def _seen(self, path: Path, now: float) -> Running | None:
         record = _read(path)
@@ -157,22 +160,26 @@ class Claims:
         except (OSError, KeyError, TypeError, ValueError, AttributeError):  # it ended meanwhile, or is not whole
             return None
 
-    def _discarded(self, path: Path) -> bool:
-        """Put a claim whose owner is gone out of the way; False if it is good."""
-        found = _read(path)
-        if self._alive(path, found, self._now()):
-            return False
-        tomb = draft_of(path)
+    def _inherit(self, path: Path, content: bytes) -> None:
+        """Put another claim in the place of one whose owner is gone; nothing if it lives."""
+        with self._heir(path) as ours:
+            if ours:
+                draft = draft_of(path)
+                draft.write_bytes(content)
+                draft.replace(path)  # at no moment is there none, which a third one would take for a free cell
+
+    @contextlib.contextmanager
+    def _heir(self, path: Path) -> Iterator[bool]:
+        """Whether a claim's owner is gone, and it is for us alone to put it away: only one can make the mark."""
+        found, now = _read(path), self._now()
+        mark = path.with_name(f".{path.stem}.{digest([found.get('token')])[:12]}.heir")
+        if self._alive(path, found, now) or not _made(mark, now):
+            yield False
+            return
         try:
-            path.rename(tomb)
-        except FileNotFoundError:
-            return True  # another was faster
-        mistaken = _read(tomb).get("token") != found.get("token")  # the cell was claimed anew between the two looks
-        if mistaken:
-            with contextlib.suppress(OSError):
-                path.hardlink_to(tomb)
-        tomb.unlink(missing_ok=True)
-        return not mistaken
+            yield path.exists() and _read(path).get("token") == found.get("token")  # nobody was faster
+        finally:
+            mark.unlink(missing_ok=True)
 
     def _alive(self, path: Path, record: Mapping[str, Any], now: float) -> bool:
         """Whether the owner lives: for certain where it is a process of this machine, else by its heartbeat."""
@@ -194,6 +201,18 @@ class Claims:
         finally:
             with contextlib.suppress(OSError):
                 probe.unlink(missing_ok=True)
+
+
+def _made(mark: Path, now: float) -> bool:
+    """Whether the mark is ours; that of an heir that died on the way goes, and the next look may make it."""
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        with contextlib.suppress(FileNotFoundError):
+            if now - mark.stat().st_mtime > STALE_SECONDS:
+                mark.unlink()
+        return False
+    return True
 
 
 @cache

@@ -12,6 +12,7 @@ import pytest
 from benchmark import claims
 from benchmark.claims import STALE_SECONDS, Claims
 from benchmark.errors import InputError
+from benchmark.schema import digest
 
 
 @pytest.fixture
@@ -164,3 +165,17 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(toy_cell, tmp_path)
     (tmp_path / "running").write_text("a file")
     with pytest.raises(InputError, match="cannot be written"):
         Claims(tmp_path).take(toy_cell())
+
+
+def test_an_heir_that_died_on_the_way_keeps_nobody_out_for_ever(claimed, toy_cell):
+    cell = toy_cell()
+    stale = claimed.take(cell)
+    alter(path_of(claimed, cell), age=STALE_SECONDS + 1, machine="another")
+    mark = claimed.folder / f".{cell.key}.{digest([stale.record['token']])[:12]}.heir"
+    mark.touch()
+    assert claimed.take(cell) is None  # somebody is at it
+    then = mark.stat().st_mtime - STALE_SECONDS - 1
+    os.utime(mark, (then, then))
+    assert claimed.take(cell) is None  # the mark goes
+    assert claimed.take(cell) is not None
+    assert [path.name for path in claimed.folder.iterdir()] == [f"{cell.key}.json"]
