@@ -30,6 +30,7 @@ def test_the_network_has_its_original_stem_at_a_quarter_of_the_width():
 
 def test_both_loops_train_on_the_pictures_written(tmp_path, monkeypatch):
     monkeypatch.setattr(speed_timm, "IMAGES", 3 * speed_timm.BATCH)
+    monkeypatch.setenv("C2F_CACHE", str(tmp_path / "cache"))  # a decoded set is found wherever its images were
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     assert speed_timm.write_pictures(pictures, tmp_path / "no data here") == "made-up pictures"
