@@ -232,7 +232,7 @@ def run(  # noqa: PLR0913, every option is one of the command's
     changed = (*(changes or ()), *["recipe.compile=true"] * compiled)
     request = options.Request(suite, tasks, methods, backbones, seeds, recipe, changed, tuple(controls or ()), measures)
     grid = options.grid(request)
-    options.check_launcher(launcher, workers, distributed.launched())
+    options.check_launcher(launcher, workers, distributed.launched(), tensorboard)
     remote = launcher == "slurm"
     chosen_device = device if remote else _device(device, grid)
     if distributed.rank():  # torchrun started it along with the process that writes

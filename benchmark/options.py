@@ -167,17 +167,20 @@ def _check_used(kind: str, changed: Mapping[str, object], used: Sequence[str]) -
             )
 
 
-def check_launcher(name: str, workers: int, grouped: bool) -> None:
+def check_launcher(name: str, workers: int, grouped: bool, curves: bool) -> None:
     """Raise InputError unless a launcher is known, and its options go together.
 
     Args:
         name: of the launcher.
         workers: cells at once.
         grouped: whether torchrun started this process along with others.
+        curves: whether training curves are asked for, which need every epoch as it ends.
     """
     if name not in LAUNCHERS:
         raise unknown("launcher", name, LAUNCHERS, "Change --launcher.")
     if name == "slurm" and workers > 1:
         raise InputError("--workers is of --launcher local; on Slurm, --array-parallelism says how many run at once")
+    if name == "slurm" and curves:
+        raise InputError("--tensorboard is of --launcher local; jobs of Slurm leave their epochs in history.csv")
     if grouped and (name != "local" or workers > 1):
         raise InputError("under torchrun all processes train one cell; leave --workers and --launcher out")

@@ -36,16 +36,21 @@ class Logged:
         self._curves: dict[str, _Curves] = {}
 
     def cell_started(self, cell: Cell) -> Monitor:
-        """A cell begins; the monitor is told of its training."""
+        """A cell begins; the monitor is told of its training. One whose worker was killed begins twice."""
+        self._close(cell)
         name = f"{cell.method}-{cell.seed}-{cell.key}"
         place = self.folder / cell.task.name / cell.backbone / name
         self._curves[cell.key] = _Curves(self.display.cell_started(cell), place)
         return self._curves[cell.key]
 
     def cell_finished(self, cell: Cell, seconds: float, problem: str) -> None:
-        """A cell is done, and its run closed."""
-        self._curves.pop(cell.key).close()
+        """A cell is done, and its run closed; one that another launch ran has none."""
+        self._close(cell)
         self.display.cell_finished(cell, seconds, problem)
+
+    def _close(self, cell: Cell) -> None:
+        if curves := self._curves.pop(cell.key, None):
+            curves.close()
 
 
 class _Curves:

@@ -108,3 +108,22 @@ def test_suites_may_give_parameters_and_set_overrides_them():
 def test_bad_requests_are_refused(request_, problem):
     with pytest.raises(InputError, match=problem):
         options.grid(request_)
+
+
+@pytest.mark.parametrize(
+    ("name", "workers", "grouped", "curves", "said"),
+    [
+        ("sulrm", 1, False, False, "slurm"),
+        ("slurm", 2, False, False, "--array-parallelism"),
+        ("slurm", 1, False, True, "--tensorboard is of --launcher local"),
+        ("slurm", 1, True, False, "leave --workers and --launcher out"),
+        ("local", 2, True, False, "leave --workers and --launcher out"),
+    ],
+)
+def test_launchers_refuse_what_does_not_go_with_them(name, workers, grouped, curves, said):
+    with pytest.raises(InputError, match=said):
+        options.check_launcher(name, workers, grouped, curves)
+
+
+def test_one_process_goes_with_everything():
+    assert options.check_launcher("local", 1, True, True) is None

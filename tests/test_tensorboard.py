@@ -52,6 +52,20 @@ def test_a_cell_that_never_trains_leaves_no_run(toy_cell, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_cell_that_another_launch_ran_was_never_begun_here(toy_cell, tmp_path):
+    watch = Watch()
+    tensorboard.Logged(watch, tmp_path / "tb").cell_finished(toy_cell(), 0.0, "")
+    assert watch.finished == [(toy_cell().key, "")]
+
+
+def test_a_cell_whose_worker_was_killed_begins_twice(toy_cell, tmp_path):
+    logged = tensorboard.Logged(Watch(), tmp_path / "tb")
+    logged.cell_started(toy_cell()).epoch({"epoch": 0, "loss": 1.0}, 2)
+    logged.cell_started(toy_cell()).epoch({"epoch": 0, "loss": 1.0}, 2)
+    logged.cell_finished(toy_cell(), 1.0, "")
+    assert len(list(tmp_path.glob("tb/**/events.*"))) == 2
+
+
 def test_without_the_library_the_remedy_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(InputError, match=r"pip install 'c2f-benchmark\[tensorboard\]'"):

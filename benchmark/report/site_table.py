@@ -199,7 +199,7 @@ def figures(values: npt.ArrayLike, name: str, *, signed: bool = False) -> list[s
     """`figure` of each of many values, (n,)."""
     texts = table.figures(values, name, signed)
     known = np.isfinite(np.asarray(values, np.float64)).tolist()
-    return [_shown(text) if sound else "–" for text, sound in zip(texts, known, strict=True)]
+    return [_signed(text) if sound else "–" for text, sound in zip(texts, known, strict=True)]
 
 
 def interval(low: float, high: float, name: str, *, signed: bool = False) -> str:
@@ -259,7 +259,7 @@ def _head(name: str, classes: str, *, optional: bool = False) -> Head:
     return Head(name, heading(name), meaning, " ".join(filter(None, (classes, "optional" * optional))), first)
 
 
-def _shown(text: str) -> str:
+def _signed(text: str) -> str:
     if text[0] in "+-" and not text.strip("+-0."):
         return text[1:]
     return text.replace("-", "\N{MINUS SIGN}")
