@@ -86,13 +86,17 @@ class Store:
         """Rename rows and failures that are not whole, so that their cells run again; a line about each.
 
         Raises:
-            InputError: if the folder cannot be written.
+            InputError: if the folder cannot be written, or a file cannot be read, which says nothing of its content.
         """
         lines = []
         for path in [*sorted(self.cells.glob("*.json")), *sorted(self.failures.glob("*.json"))]:
             try:
                 _read(path)
-            except InputError:
+            except InputError as error:
+                if isinstance(error.__cause__, OSError):
+                    if not path.exists():  # another launch was faster
+                        continue
+                    raise InputError(f"{path}: cannot be read ({error.__cause__.strerror}); mend that first") from error
                 with reporting(self.folder):
                     path.replace(path.with_name(f"{path.name}.damaged"))
                 lines.append(f"{path}: not a whole row; it is called {path.name}.damaged now, and its cell runs again")

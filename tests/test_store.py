@@ -196,6 +196,19 @@ def test_damaged_rows_are_set_aside_and_run_again(store, toy_cell):
     assert len(list(store.rows())) == 2 and store.set_aside_damaged() == []
 
 
+def test_a_row_that_cannot_be_read_is_not_taken_for_a_damaged_one(store, toy_cell, monkeypatch):
+    store.publish(make_row(toy_cell()), PREDICTIONS)
+
+    def refuse(path, *args, **kwargs):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_text", refuse)
+        with pytest.raises(InputError, match=r"cannot be read \(Input/output error\)"):
+            store.set_aside_damaged()
+    assert store.has(toy_cell().key) and store.set_aside_damaged() == []
+
+
 def test_another_schema_version_is_refused(store, monkeypatch):
     monkeypatch.setattr(store_module, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
     with pytest.raises(InputError, match=r"schema version 2, this program writes 3; .*--out"):

@@ -583,7 +583,9 @@ def _features_key(row: Mapping[str, Any]) -> str:
     same = ("task", "kind", "hierarchy_digest", "data_digest", "backbone", "method")
     identity = {name: row[name] for name in same}
     identity |= {name: int(row[name]) for name in ("hierarchy_version", "seed")}
-    identity |= {"coarse": row["coarse_level"], "fine": row["fine_level"], "recipe": json.loads(row["recipe_params"])}
+    recipe = json.loads(row["recipe_params"])
+    identity |= {"compile": True} if recipe.pop("compile", False) else {}
+    identity |= {"coarse": row["coarse_level"], "fine": row["fine_level"], "recipe": recipe}
     identity |= {name: json.loads(row[name]) for name in ("backbone_args", "method_params")}
     plugin, measures = row["method_digest"], json.loads(row["measures"])
     identity |= {"method_digest": plugin} if isinstance(plugin, str) and plugin else {}

@@ -303,8 +303,10 @@ def test_kept_features_of_a_seed_are_shown_by_method(tmp_path, monkeypatch):
 @pytest.mark.parametrize("method", ["baseline", "am_mixup"])
 @pytest.mark.parametrize("measures", [Measures(), Measures(track=2, layers=True)])
 @pytest.mark.parametrize("plugin", ["", "0123456789abcdef"])
-def test_kept_features_are_found_by_what_the_row_says(tmp_path, toy_cell, method, measures, plugin):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_kept_features_are_found_by_what_the_row_says(tmp_path, toy_cell, method, measures, plugin, compiled):
     cell = replace(toy_cell(method, seed=3), measures=measures, method_digest=plugin)
+    cell = replace(cell, recipe=replace(cell.recipe, compile=compiled))
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / f"{cell.features_key}.safetensors").touch()
     line = cell_columns(cell) | {"features_digest": "f00", "folder": str(tmp_path)}
